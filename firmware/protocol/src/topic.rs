@@ -1,0 +1,77 @@
+//! The seven channels of the protocol, and who may publish on them.
+
+use crate::error::ParseError;
+use core::{fmt, str::FromStr};
+
+/// A channel of the protocol (an MQTT topic).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// `led/command`: the hub switches a board's LED. QoS 1.
+    LedCommand,
+    /// `led/status`: a board's LED has changed. QoS 1.
+    LedStatus,
+    /// `button/status`: a board's button was pushed or released. QoS 0.
+    ButtonStatus,
+    /// `photoresistor/status`: a light level in percent. QoS 0.
+    PhotoresistorStatus,
+    /// `state/join`: a board asks for a session, or starts one. QoS 2.
+    Join,
+    /// `state/leave`: a board leaves, by itself or by its will. QoS 2.
+    Leave,
+    /// `state/nameAssign`: the hub gives a name and a session. QoS 2.
+    NameAssign,
+}
+
+impl Topic {
+    /// All seven, in the order of the protocol's text.
+    pub const ALL: [Self; 7] = [
+        Self::LedCommand,
+        Self::LedStatus,
+        Self::ButtonStatus,
+        Self::PhotoresistorStatus,
+        Self::Join,
+        Self::Leave,
+        Self::NameAssign,
+    ];
+
+    /// The MQTT topic name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LedCommand => "led/command",
+            Self::LedStatus => "led/status",
+            Self::ButtonStatus => "button/status",
+            Self::PhotoresistorStatus => "photoresistor/status",
+            Self::Join => "state/join",
+            Self::Leave => "state/leave",
+            Self::NameAssign => "state/nameAssign",
+        }
+    }
+
+    /// The quality of service that the protocol recommends: 0, 1 or 2.
+    pub const fn qos(self) -> u8 {
+        match self {
+            Self::ButtonStatus | Self::PhotoresistorStatus => 0,
+            Self::LedCommand | Self::LedStatus => 1,
+            Self::Join | Self::Leave | Self::NameAssign => 2,
+        }
+    }
+
+    /// Whether boards publish here; on the other topics the hub does.
+    pub const fn is_from_device(self) -> bool {
+        !matches!(self, Self::LedCommand | Self::NameAssign)
+    }
+}
+
+impl FromStr for Topic {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == text).ok_or(ParseError::Topic)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! The page, built into the binary. (Stub.)

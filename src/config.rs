@@ -1,0 +1,129 @@
+//! Settings: what they are, where they come from, and why a bad one is refused.
+
+use serde::Deserialize;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// All settings of the hub. `config/default.toml` says what each means.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The MQTT server.
+    pub mqtt: Mqtt,
+    /// The API and the page.
+    pub http: Http,
+    /// Where and how devices and readings are kept.
+    pub store: Store,
+    /// How devices are named and let in.
+    pub devices: Devices,
+    /// Orders to devices.
+    pub commands: Commands,
+    /// Who may use the API.
+    pub auth: Auth,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// `[mqtt]`: the MQTT server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mqtt {
+    /// Where to listen. Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// What a client without credentials may do.
+    pub anonymous: Anonymous,
+    /// The most clients that are connected at once.
+    pub max_connections: usize,
+    /// The largest packet that is taken in, in bytes.
+    pub max_packet_bytes: usize,
+    /// How long a new connection has to send its CONNECT, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a client may leave its receive window full, in milliseconds.
+    pub write_timeout_ms: u64,
+    /// The longest time that the session of an absent client is kept, in seconds.
+    pub max_session_expiry_s: u32,
+    /// The most messages that wait for one client; the oldest at QoS 0 goes first.
+    pub max_queued_messages: usize,
+    /// The most messages retained, over all topics.
+    pub max_retained: usize,
+    /// The most distinct topics that clients may publish on over the life of the process: the
+    /// router's tables never shrink.
+    pub max_topics: usize,
+}
+
+/// What a client without credentials may do on the MQTT port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anonymous {
+    /// Be a device: publish what devices publish, hear what is addressed to it.
+    Device,
+    /// Everything, as a general-purpose broker.
+    Full,
+    /// Nothing: it is refused.
+    None,
+}
+
+/// `[http]`: the API and the page.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where to listen. Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// Host names, beside IP addresses, `localhost` and `*.local`, under which the hub is called.
+    pub hosts: Vec<String>,
+}
+
+/// `[store]`: where and how devices and readings are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The folder of the store.
+    pub path: PathBuf,
+    /// The longest time that a QoS 0 reading waits for a commit, in milliseconds.
+    pub flush_ms: u64,
+}
+
+/// `[devices]`: how devices are named and let in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Devices {
+    /// What default names begin with; a number follows.
+    pub name_prefix: String,
+    /// What happens to a newcomer.
+    pub adoption: Adoption,
+}
+
+/// What happens to a device that the hub has never heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Adoption {
+    /// It gets a name at once.
+    Open,
+    /// It waits until a person accepts it.
+    Approve,
+    /// It is ignored.
+    Closed,
+}
+
+/// `[commands]`: orders to devices.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commands {
+    /// How long a device has to confirm an order, in milliseconds.
+    pub confirm_timeout_ms: u64,
+}
+
+/// `[auth]`: who may use the API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Whether calls need a token.
+    pub required: bool,
+}
+
+/// `[log]`: what is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The least important level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+}

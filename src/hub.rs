@@ -1,0 +1,1 @@
+//! Builds the rooms, ties them and stops them. (Stub.)

@@ -1,0 +1,29 @@
+//! Capteur: the hub your ESP32s come home to.
+//!
+//! One process embeds an MQTT broker, knows every device and its sessions, keeps readings on the
+//! medium before it acknowledges them, and serves an API and a live page. Data flows down through
+//! the rooms; no room knows the room above it.
+//!
+//! # Layout
+//!
+//! - [`model`]: what the rooms say to one another
+//! - [`config`]: settings
+//! - [`broker`]: the MQTT server, our own front over rumqttd's router
+//! - [`store`]: devices and readings in sled
+//! - [`events`]: the live stream with replay
+//! - [`registry`]: the session protocol, and the in-process client that feeds it
+//! - [`api`]: REST, SSE, the page and metrics over warp
+//! - [`hub`]: builds the rooms, ties them and stops them
+//! - [`simulate`]: ESP32s on a host, for demos and tests
+//! - [`cli`]: the commands
+
+pub mod api;
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod events;
+pub mod hub;
+pub mod model;
+pub mod registry;
+pub mod simulate;
+pub mod store;

@@ -1,0 +1,138 @@
+//! A device as people see it.
+
+use super::{Channel, ChannelState, Timestamp};
+use capteur_protocol::{Mac, Name};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use std::{convert::Infallible, fmt, str::FromStr};
+use utoipa::ToSchema;
+
+/// What the hub knows of a device's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceState {
+    /// Waits for a person to accept it.
+    Pending,
+    /// Has been given a session and has not started it.
+    Joining,
+    /// Has started its session, on a connection that lives.
+    Online,
+    /// Has left, or its connection has ended.
+    Offline,
+}
+
+impl DeviceState {
+    /// Every state, for tables and metrics.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Joining, Self::Online, Self::Offline];
+
+    /// The state's name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Joining => "joining",
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// A device as the API, the page and the event stream show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Device {
+    /// The MAC address: who the device is, for ever.
+    #[schema(value_type = String, example = "61:EC:ED:3B:25:B1")]
+    pub mac: Mac,
+    /// The name that people and the hub use.
+    #[schema(value_type = String, example = "capteur01")]
+    pub name: Name,
+    /// Presence.
+    pub state: DeviceState,
+    /// When the hub first heard of it.
+    #[schema(value_type = String, format = DateTime)]
+    pub first_seen: Timestamp,
+    /// When the hub last heard from it.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen: Timestamp,
+    /// When it last started a session.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub joined_at: Option<Timestamp>,
+    /// When it last left; `null` while it is online.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub left_at: Option<Timestamp>,
+    /// The last value of each channel.
+    #[schema(value_type = Object)]
+    pub channels: Channels,
+}
+
+/// The last value of each channel; `None` (`null`) where no reading has come yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Channels([Option<ChannelState>; 3]);
+
+impl Channels {
+    /// The last value of `channel`.
+    pub fn get(&self, channel: Channel) -> Option<ChannelState> {
+        self.0[usize::from(channel.index())]
+    }
+
+    /// Takes in a reading.
+    pub fn update(&mut self, channel: Channel, value: u8, at: Timestamp) {
+        let state = &mut self.0[usize::from(channel.index())];
+        *state = Some(ChannelState::updated(*state, value, at));
+    }
+}
+
+impl Serialize for Channels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown {
+            value: serde_json::Value,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unit: Option<&'static str>,
+            at: Timestamp,
+            changed_at: Timestamp,
+        }
+        let mut map = serializer.serialize_struct("Channels", 3)?;
+        for channel in Channel::ALL {
+            let shown = self.get(channel).map(|state| Shown {
+                value: channel.json(state.value),
+                unit: (channel == Channel::Photoresistor).then_some("%"),
+                at: state.at,
+                changed_at: state.changed_at,
+            });
+            map.serialize_field(channel.as_str(), &shown)?;
+        }
+        map.end()
+    }
+}
+
+/// How a caller names a device: by its current name, without regard to case, or by its MAC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceKey {
+    /// By MAC address.
+    Mac(Mac),
+    /// By name; may name no device.
+    Name(String),
+}
+
+impl FromStr for DeviceKey {
+    type Err = Infallible;
+
+    /// A text of the shape of a MAC address is one, since no name may have it.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Mac))
+    }
+}
+
+impl From<Mac> for DeviceKey {
+    fn from(mac: Mac) -> Self {
+        Self::Mac(mac)
+    }
+}
+
+impl fmt::Display for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => mac.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What happened to a device.
+
+use super::{Channel, CommandState, Timestamp};
+use capteur_protocol::Name;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One line of a device's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogEntry {
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: LogKind,
+}
+
+/// What can happen to a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum LogKind {
+    /// The hub heard of it for the first time.
+    Discovered,
+    /// It started a session, or was found alive on its current one.
+    Joined,
+    /// It left, or its connection ended.
+    Left,
+    /// A person renamed it.
+    Renamed {
+        /// The old name.
+        #[schema(value_type = String)]
+        from: Name,
+        /// The new name.
+        #[schema(value_type = String)]
+        to: Name,
+        /// Who did it.
+        by: String,
+    },
+    /// A command to it came to its end.
+    Command {
+        /// The command's number.
+        id: String,
+        /// Always the LED.
+        channel: Channel,
+        /// On or off.
+        value: bool,
+        /// What became of it.
+        outcome: CommandState,
+        /// Who gave it.
+        by: String,
+    },
+}

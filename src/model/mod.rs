@@ -1,0 +1,27 @@
+//! What the rooms say to one another. No I/O.
+//!
+//! # Layout
+//!
+//! - [`timestamp`]: an instant in milliseconds, and the clock that is handed in
+//! - [`channel`]: the three channels of a board and their readings
+//! - [`device`]: a device as people see it
+//! - [`record`]: a device as the store keeps it, and the hub's counters
+//! - [`command`]: an order to an LED and what became of it
+//! - [`log`]: what happened to a device
+//! - [`event`]: what the live stream tells
+
+pub mod channel;
+pub mod command;
+pub mod device;
+pub mod event;
+pub mod log;
+pub mod record;
+pub mod timestamp;
+
+pub use channel::{Channel, ChannelState, Reading};
+pub use command::{Command, CommandId, CommandState};
+pub use device::{Channels, Device, DeviceKey, DeviceState};
+pub use event::Event;
+pub use log::{LogEntry, LogKind};
+pub use record::{DeviceId, DeviceRecord, Marks, SESSIONS_OPEN_MAX};
+pub use timestamp::{Clock, SystemClock, Timestamp};

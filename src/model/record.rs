@@ -1,0 +1,53 @@
+//! A device as the store keeps it, and the hub's counters.
+
+use super::Timestamp;
+use capteur_protocol::{Mac, Name, Pair, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// How many sessions that were issued and not started the hub remembers for one device.
+///
+/// A board repeats its MAC while it waits, and each repeat opens a session; a board that repeats
+/// more often than this before it starts one loses the oldest.
+pub const SESSIONS_OPEN_MAX: usize = 100;
+
+/// A device's number in the store: given once, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceId(pub u32);
+
+/// What the store keeps of a device. At most 4,600 bytes when encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// Its number in the store.
+    pub id: DeviceId,
+    /// Its MAC address.
+    pub mac: Mac,
+    /// Its name for people.
+    pub name: Name,
+    /// When the hub first heard of it.
+    pub first_seen: Timestamp,
+    /// When the hub last heard from it, as of when this record was written: readings since then
+    /// are newer.
+    pub last_seen: Timestamp,
+    /// When it last started a session.
+    pub joined_at: Option<Timestamp>,
+    /// When it last left.
+    pub left_at: Option<Timestamp>,
+    /// The session that it has started, under the name that it had then.
+    pub session: Option<Pair>,
+    /// Sessions issued since, oldest first, that it may still start; at most
+    /// [`SESSIONS_OPEN_MAX`].
+    pub offered: Vec<Pair>,
+}
+
+/// The hub's counters. None of them ever goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// The number for the next new device.
+    pub next_device: u32,
+    /// The highest number ever given out in a default name such as `capteur07`.
+    pub highest_name: u32,
+    /// The highest session id ever issued; `None` before the first.
+    pub last_session: Option<SessionId>,
+    /// How often the store has been opened.
+    pub boots: u64,
+}

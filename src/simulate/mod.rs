@@ -1,0 +1,1 @@
+//! ESP32s on a host. (Stub: replaced by the simulator.)
