@@ -1,10 +1,14 @@
 //! Settings: what they are, where they come from, and why a bad one is refused.
 
-use serde::Deserialize;
+mod load;
+
+pub use load::{DEFAULTS, Place, SYSTEM_FILE, SettingsError};
+
+use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// All settings of the hub. `config/default.toml` says what each means.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The MQTT server.
@@ -24,7 +28,7 @@ pub struct Settings {
 }
 
 /// `[mqtt]`: the MQTT server.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mqtt {
     /// Where to listen. Port 0 takes any free port.
@@ -51,7 +55,7 @@ pub struct Mqtt {
 }
 
 /// What a client without credentials may do on the MQTT port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Anonymous {
     /// Be a device: publish what devices publish, hear what is addressed to it.
@@ -63,7 +67,7 @@ pub enum Anonymous {
 }
 
 /// `[http]`: the API and the page.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Where to listen. Port 0 takes any free port.
@@ -73,7 +77,7 @@ pub struct Http {
 }
 
 /// `[store]`: where and how devices and readings are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// The folder of the store.
@@ -83,7 +87,7 @@ pub struct Store {
 }
 
 /// `[devices]`: how devices are named and let in.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Devices {
     /// What default names begin with; a number follows.
@@ -93,7 +97,7 @@ pub struct Devices {
 }
 
 /// What happens to a device that the hub has never heard of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Adoption {
     /// It gets a name at once.
@@ -105,7 +109,7 @@ pub enum Adoption {
 }
 
 /// `[commands]`: orders to devices.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Commands {
     /// How long a device has to confirm an order, in milliseconds.
@@ -113,7 +117,7 @@ pub struct Commands {
 }
 
 /// `[auth]`: who may use the API.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// Whether calls need a token.
@@ -121,9 +125,38 @@ pub struct Auth {
 }
 
 /// `[log]`: what is logged.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// The least important level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
+    /// The least important level that is logged.
+    pub level: LogLevel,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// The hub can't do its work.
+    Error,
+    /// Something is wrong, and the hub goes on.
+    Warn,
+    /// What a person who runs the hub wants to know.
+    Info,
+    /// What a person who looks for a fault wants to know; may show session ids.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name in the settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }

@@ -1,0 +1,356 @@
+//! Where settings come from: the built-in defaults, a file, the environment.
+
+use super::{Adoption, Settings};
+use capteur_protocol::Name;
+use config::{Config, Environment, File, FileFormat, Value, ValueKind};
+use std::{
+    collections::HashMap,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+/// Every key with its default and a comment, as TOML.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// The settings file that is read where no other is named, if it exists.
+pub const SYSTEM_FILE: &str = "/etc/capteur/config.toml";
+
+/// What the names of the environment's variables begin with.
+const PREFIX: &str = "CAPTEUR_";
+
+/// A source of settings, as messages name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The defaults that are built in.
+    Defaults,
+    /// A file.
+    File(PathBuf),
+    /// The environment.
+    Environment,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defaults => f.write_str("the built-in defaults"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Environment => f.write_str("the environment"),
+        }
+    }
+}
+
+/// Why settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file can't be read.
+    #[error("can't read the settings file {}: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// A source is not TOML.
+    #[error("{place} is not valid TOML: {message}")]
+    Syntax {
+        /// Which source.
+        place: Place,
+        /// Where and why.
+        message: String,
+    },
+    /// A key that no setting has.
+    #[error("unknown setting `{key}` in {place}{}", suggest(.suggestion.as_deref()))]
+    UnknownKey {
+        /// The key, with its section.
+        key: String,
+        /// Which source has it.
+        place: Place,
+        /// A key that looks like it.
+        suggestion: Option<String>,
+    },
+    /// A value that the setting can't have.
+    #[error("bad value for `{key}` in {place}: {message}")]
+    BadValue {
+        /// The key, with its section.
+        key: String,
+        /// Which source set it last.
+        place: Place,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+fn suggest(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
+}
+
+impl Settings {
+    /// Reads the settings: defaults, then `file` (or [`SYSTEM_FILE`] if that exists), then those
+    /// of the `environment`'s variables that are named `CAPTEUR_SECTION__KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`], which names the key and the source.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut layers = vec![Layer::from_toml(Place::Defaults, DEFAULTS)?];
+        let system_file = Path::new(SYSTEM_FILE);
+        if let Some(path) = file.or_else(|| system_file.exists().then_some(system_file)) {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| SettingsError::Unreadable { path: path.to_owned(), error })?;
+            layers.push(Layer::from_toml(Place::File(path.to_owned()), &text)?);
+        }
+        let mut state_directory = None;
+        let mut variables = HashMap::new();
+        for (name, value) in environment {
+            if name == "STATE_DIRECTORY" {
+                state_directory = Some(value);
+            } else if name.starts_with(PREFIX) && name.contains("__") {
+                variables.insert(name, value);
+            }
+        }
+        layers.push(Layer::from_environment(variables)?);
+        let mut settings = merge(&layers)?;
+        if settings.store.path.as_os_str().is_empty() {
+            settings.store.path = state_directory.map_or_else(
+                || PathBuf::from("capteur-data"),
+                // systemd lists several folders with `:` between; ours is the only one.
+                |list| PathBuf::from(list.split(':').next().unwrap_or_default()),
+            );
+        }
+        Ok(settings)
+    }
+
+    /// The settings as TOML. Secrets would be masked; there are none yet.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// One source of settings, read.
+struct Layer {
+    place: Place,
+    config: Config,
+}
+
+impl Layer {
+    fn from_toml(place: Place, text: &str) -> Result<Self, SettingsError> {
+        let config =
+            Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build().map_err(
+                |error| SettingsError::Syntax { place: place.clone(), message: error.to_string() },
+            )?;
+        Ok(Self { place, config })
+    }
+
+    fn from_environment(variables: HashMap<String, String>) -> Result<Self, SettingsError> {
+        let source = Environment::with_prefix(PREFIX.trim_end_matches('_'))
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("http.hosts")
+            .source(Some(variables));
+        let config = Config::builder().add_source(source).build().map_err(|error| {
+            SettingsError::Syntax { place: Place::Environment, message: error.to_string() }
+        })?;
+        Ok(Self { place: Place::Environment, config })
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        collect_keys("", &self.config.cache, &mut keys);
+        keys
+    }
+}
+
+/// The full names of all leaves below `value`; an empty section counts as a leaf.
+fn collect_keys(path: &str, value: &Value, keys: &mut Vec<String>) {
+    match &value.kind {
+        ValueKind::Table(table) if path.is_empty() || !table.is_empty() => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                collect_keys(&path, value, keys);
+            }
+        }
+        _ => keys.push(path.to_owned()),
+    }
+}
+
+fn merge(layers: &[Layer]) -> Result<Settings, SettingsError> {
+    let known = layers[0].keys();
+    let is_section = |key: &str| known.iter().any(|k| k.split('.').next() == Some(key));
+    for layer in &layers[1..] {
+        // An empty section is no mistake.
+        if let Some(key) = layer.keys().into_iter().find(|k| !known.contains(k) && !is_section(k)) {
+            let suggestion = closest(&key, &known);
+            return Err(SettingsError::UnknownKey { key, place: layer.place.clone(), suggestion });
+        }
+    }
+    // Who set a key last is who is to be told of a bad value.
+    let place = |key: &str| {
+        let sets = |layer: &&Layer| layer.keys().iter().any(|k| k == key || k.starts_with(key));
+        layers.iter().rev().find(sets).map_or(Place::Defaults, |layer| layer.place.clone())
+    };
+    let bad =
+        |key: String, message: String| SettingsError::BadValue { place: place(&key), key, message };
+    let merged = layers
+        .iter()
+        .fold(Config::builder(), |builder, layer| builder.add_source(layer.config.clone()))
+        .build()
+        .map_err(|error| bad(String::new(), error.to_string()))?;
+    let settings: Settings = serde_path_to_error::deserialize(merged)
+        .map_err(|error| bad(error.path().to_string(), error.inner().to_string()))?;
+    match fault(&settings) {
+        None => Ok(settings),
+        Some((key, message)) => Err(bad(key.to_owned(), message)),
+    }
+}
+
+/// The first value that has the right type and is wrong all the same.
+fn fault(settings: &Settings) -> Option<(&'static str, String)> {
+    let between = |key, value: u64, low: u64, high: u64| {
+        (!(low..=high).contains(&value))
+            .then(|| (key, format!("{value} is not between {low} and {high}")))
+    };
+    let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let mqtt = &settings.mqtt;
+    between("mqtt.max_connections", size(mqtt.max_connections), 1, 1_000_000)
+        .or_else(|| between("mqtt.max_packet_bytes", size(mqtt.max_packet_bytes), 256, 262_144))
+        .or_else(|| between("mqtt.connect_timeout_ms", mqtt.connect_timeout_ms, 10, 600_000))
+        .or_else(|| between("mqtt.write_timeout_ms", mqtt.write_timeout_ms, 10, 600_000))
+        .or_else(|| {
+            between("mqtt.max_queued_messages", size(mqtt.max_queued_messages), 1, 1_000_000)
+        })
+        .or_else(|| between("mqtt.max_topics", size(mqtt.max_topics), 16, 1_000_000))
+        .or_else(|| between("store.flush_ms", settings.store.flush_ms, 10, 60_000))
+        .or_else(|| {
+            let timeout = settings.commands.confirm_timeout_ms;
+            between("commands.confirm_timeout_ms", timeout, 10, 600_000)
+        })
+        .or_else(|| {
+            // Ten digits are room for any number of devices.
+            let longest = format!("{}0123456789", settings.devices.name_prefix);
+            let error = longest.parse::<Name>().err()?;
+            Some(("devices.name_prefix", format!("with a number behind it, {error}")))
+        })
+        .or_else(|| {
+            (settings.devices.adoption == Adoption::Approve).then(|| {
+                let message = "\"approve\" comes with a later version; \
+                               \"open\" and \"closed\" work";
+                ("devices.adoption", message.to_owned())
+            })
+        })
+        .or_else(|| {
+            settings.auth.required.then(|| {
+                let message = "access tokens come with a later version; until then only `false` \
+                               works, and the HTTP port must be kept from people you don't trust";
+                ("auth.required", message.to_owned())
+            })
+        })
+}
+
+/// The known key that is most like `key`, if one is.
+fn closest(key: &str, known: &[String]) -> Option<String> {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(key, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len() / 3)
+        .min()
+        .map(|(_, candidate)| candidate.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Anonymous, LogLevel};
+    use std::io::Write;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let mut settings = tempfile::NamedTempFile::new().unwrap();
+        settings.write_all(file.as_bytes()).unwrap();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Settings::load(Some(settings.path()), environment)
+    }
+
+    fn message(file: &str, environment: &[(&str, &str)]) -> String {
+        load(file, environment).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = load("", &[]).unwrap();
+        assert_eq!(settings.mqtt.listen.to_string(), "0.0.0.0:1883");
+        assert_eq!(settings.http.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(settings.mqtt.anonymous, Anonymous::Device);
+        assert_eq!(settings.store.path, Path::new("capteur-data"));
+        assert_eq!(settings.store.flush_ms, 1000);
+        assert_eq!(settings.devices.name_prefix, "capteur");
+        assert_eq!(settings.commands.confirm_timeout_ms, 2000);
+        assert!(!settings.auth.required, "until access tokens land");
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let file = "[http]\nlisten = \"127.0.0.1:1\"\n[store]\nflush_ms = 50\n";
+        let environment = [
+            ("CAPTEUR_HTTP__LISTEN", "127.0.0.1:2"),
+            ("CAPTEUR_HTTP__HOSTS", "hub.example,hub.lan"),
+            ("CAPTEUR_LOG__LEVEL", "debug"),
+            ("CAPTEUR_BIN", "not a setting: it has no section"),
+            ("STATE_DIRECTORY", "/var/lib/capteur"),
+        ];
+        let settings = load(file, &environment).unwrap();
+        assert_eq!(settings.http.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(settings.http.hosts, ["hub.example", "hub.lan"]);
+        assert_eq!(settings.store.flush_ms, 50);
+        assert_eq!(settings.log.level, LogLevel::Debug);
+        assert_eq!(settings.store.path, Path::new("/var/lib/capteur"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_source_and_a_suggestion() {
+        let said = message("[mqtt]\nlisen = \"127.0.0.1:1\"\n", &[]);
+        assert!(said.contains("`mqtt.lisen`") && said.contains("`mqtt.listen`"), "{said}");
+        let said = message("", &[("CAPTEUR_STORE__FLUSHMS", "1")]);
+        assert!(said.contains("`store.flushms`") && said.contains("environment"), "{said}");
+        assert!(message("colour = 1\n", &[]).contains("`colour`"));
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_key_and_source() {
+        for (file, key) in [
+            ("[mqtt]\nlisten = \"here\"\n", "`mqtt.listen`"),
+            ("[mqtt]\nanonymous = \"some\"\n", "`mqtt.anonymous`"),
+            ("[mqtt]\nmax_connections = \"many\"\n", "`mqtt.max_connections`"),
+            ("[mqtt]\nmax_connections = -1\n", "`mqtt.max_connections`"),
+            ("[store]\nflush_ms = 0\n", "`store.flush_ms`"),
+            ("[devices]\nname_prefix = \"a;b\"\n", "`devices.name_prefix`"),
+            ("[devices]\nname_prefix = \"a-prefix-that-is-too-long\"\n", "`devices.name_prefix`"),
+            ("[devices]\nadoption = \"approve\"\n", "`devices.adoption`"),
+            ("[log]\nlevel = \"loud\"\n", "`log.level`"),
+            ("[auth]\nrequired = true\n", "`auth.required`"),
+            ("http = 1\n", "`http`"),
+        ] {
+            let said = message(file, &[]);
+            assert!(said.contains(key) && !said.contains("defaults"), "{file}: {said}");
+        }
+        let said = message("", &[("CAPTEUR_MQTT__LISTEN", "1883")]);
+        assert!(said.contains("`mqtt.listen`") && said.contains("environment"), "{said}");
+    }
+
+    #[test]
+    fn what_is_not_toml_is_refused_with_the_line() {
+        let said = message("[mqtt]\nlisten = \n", &[]);
+        assert!(said.contains("not valid TOML") && said.contains("line 2"), "{said}");
+        let missing = Settings::load(Some(Path::new("/no/such/file.toml")), []).unwrap_err();
+        assert!(missing.to_string().contains("/no/such/file.toml"));
+    }
+
+    #[test]
+    fn what_is_printed_can_be_loaded_again() {
+        let settings = load("[http]\nhosts = [\"hub.lan\"]\n", &[]).unwrap();
+        assert_eq!(load(&settings.to_toml(), &[]).unwrap(), settings);
+    }
+}
