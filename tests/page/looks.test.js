@@ -1,0 +1,97 @@
+/** For every screen and every reader. The screenshots are for people to look at. */
+
+import assert from 'node:assert/strict';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { card, presence, SECOND_MAC, story } from './story.js';
+
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const SCREENSHOTS = path.join(import.meta.dirname, 'screenshots');
+
+/** Two boards, one of which has left. */
+async function stage(scene) {
+  const board = await scene.board();
+  await board.led(true);
+  for (const percent of [20, 40, 35, 60, 58]) await board.light(percent);
+  await board.press();
+  await (await scene.board(SECOND_MAC)).leave();
+  const page = await scene.open();
+  await presence(page, 'online');
+  await presence(page, 'offline', SECOND_MAC);
+  await card(page).locator('.led[data-on="true"]').waitFor();
+  return page;
+}
+
+async function screenshot(page, name) {
+  await mkdir(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+/** What axe finds against WCAG 2.2 AA and its own best practices. */
+async function violations(page) {
+  // Through the debugger: as an element of the page its policy would refuse it.
+  await page.evaluate(AXE);
+  const { violations: found } = await page.evaluate(() => globalThis.axe.run());
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join('\n')}`);
+}
+
+const SCREENS = {
+  light: { viewport: { width: 1280, height: 800 } },
+  dark: { viewport: { width: 1280, height: 800 }, colorScheme: 'dark' },
+  phone: { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true },
+  'phone-dark': { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true, colorScheme: 'dark' },
+};
+
+for (const [name, screen] of Object.entries(SCREENS)) {
+  story(`nothing is wrong for axe, and all fits (${name})`, { context: screen }, async (scene) => {
+    const page = await stage(scene);
+    await screenshot(page, name);
+    assert.deepEqual(await violations(page), []);
+    await card(page).locator('.rename-open').click();
+    await card(page).getByLabel('New name').waitFor();
+    await screenshot(page, `${name}-rename`);
+    assert.deepEqual(await violations(page), []);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= screen.viewport.width, `${width} px wide`);
+  });
+}
+
+story('what can be clicked is at least 24 pixels wide and high', { context: SCREENS.phone }, async (scene) => {
+  const page = await stage(scene);
+  for (const target of await page.locator('button, select, input').all()) {
+    const { width, height } = await target.boundingBox();
+    assert.ok(width >= 24 && height >= 24, `${width} x ${height}: ${await target.innerHTML()}`);
+  }
+});
+
+story('a French browser gets French, and the choice of a language is kept', { context: { locale: 'fr-CH' } }, async (scene) => {
+  await scene.board();
+  const page = await scene.open();
+  const shown = await presence(page, 'online');
+  await shown.getByText('En ligne').waitFor();
+  assert.equal(await page.locator('html').getAttribute('lang'), 'fr');
+  await page.getByLabel('Langue').selectOption('en');
+  await shown.getByText('Online').waitFor();
+  await page.reload();
+  await (await presence(page, 'online')).getByText('Online').waitFor();
+  assert.equal(await page.locator('html').getAttribute('lang'), 'en');
+});
+
+story('motion stops for those who ask for it', { context: { reducedMotion: 'reduce' } }, async (scene) => {
+  const board = await scene.board();
+  board.obedient = false;
+  const page = await scene.open();
+  const shown = await presence(page, 'online');
+  await shown.getByRole('switch').click();
+  await shown.locator('.switch[aria-busy="true"]').waitFor();
+  await board.press();
+  await shown.getByText('Pressed').waitFor();
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+  await board.led(true);
+});
+
+story('without JavaScript the page says where the facts are', { context: { javaScriptEnabled: false } }, async (scene) => {
+  const page = await scene.open();
+  await page.getByRole('link', { name: 'the boards as JSON' }).waitFor();
+});

@@ -1,0 +1,130 @@
+/**
+ * The calls that the page makes.
+ *
+ * @import {HubClock} from './clock.js'
+ * @import {Command, Device} from './model.js'
+ */
+
+const BASE = '/api/v1';
+
+/** Longer than any device gets to confirm a command, in milliseconds. */
+const TIMEOUT_MS = 15_000;
+
+/** The most light levels to ask for at once: minutes of a board that reports ten times a second. */
+const LIGHT_LIMIT = 5_000;
+
+/** The hub said no, and why (RFC 9457). */
+export class Problem extends Error {
+  /**
+   * @param {number} status      The HTTP status.
+   * @param {string} detail      The hub's explanation, in English.
+   * @param {Command} [command]  What became of the command, where the problem is a command's.
+   */
+  constructor(status, detail, command) {
+    super(detail);
+    this.name = 'Problem';
+    this.status = status;
+    this.detail = detail;
+    this.command = command;
+  }
+}
+
+/** The hub did not answer. */
+export class Unreachable extends Error {}
+
+export class HubApi {
+  #clock;
+
+  /** @param {HubClock} clock  Learns the hub's time from its answers. */
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Asks the hub how it is, which also sets the clock.
+   *
+   * A hub in trouble (503) is a {@link Problem}.
+   */
+  health() {
+    return this.#call('GET', '/health');
+  }
+
+  /**
+   * Orders the LED and waits until the device has confirmed.
+   *
+   * @param {string} mac
+   * @param {boolean} on
+   * @returns {Promise<Command>}
+   */
+  setLed(mac, on) {
+    return this.#call('PUT', `/devices/${encodeURIComponent(mac)}/led`, { on });
+  }
+
+  /**
+   * @param {string} mac
+   * @param {string} name
+   * @returns {Promise<Device>}
+   */
+  rename(mac, name) {
+    return this.#call('PATCH', `/devices/${encodeURIComponent(mac)}`, { name });
+  }
+
+  /**
+   * The light levels since `from`, oldest first.
+   *
+   * @param {string} mac
+   * @param {number} from  Milliseconds since 1970, on the hub's clock.
+   * @returns {Promise<[number, number][]>} Time in milliseconds and percent.
+   */
+  async light(mac, from) {
+    const query = new URLSearchParams({
+      from: new Date(from).toISOString(),
+      resolution: 'raw',
+      limit: String(LIGHT_LIMIT),
+    });
+    const path = `/devices/${encodeURIComponent(mac)}/readings/photoresistor?${query}`;
+    const { points } = await this.#call('GET', path);
+    return points;
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {unknown} [body]
+   */
+  async #call(method, path, body) {
+    let response;
+    let answer;
+    try {
+      response = await fetch(BASE + path, {
+        method,
+        cache: 'no-store',
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        ...(body === undefined
+          ? {}
+          : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+      });
+      answer = await response.text();
+    } catch (cause) {
+      throw new Unreachable('the hub did not answer', { cause });
+    }
+    this.#clock.observe(response.headers.get('date'));
+    if (!response.ok) throw problem(response, answer);
+    return JSON.parse(answer);
+  }
+}
+
+/**
+ * Reads a refusal. A proxy's may be anything, so this never fails.
+ *
+ * @param {Response} response
+ * @param {string} answer
+ */
+function problem({ status, statusText }, answer) {
+  try {
+    const { detail, title, command } = JSON.parse(answer);
+    return new Problem(status, String(detail ?? title), command);
+  } catch {
+    return new Problem(status, `${status} ${statusText}`.trim());
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * What the hub says: the shapes of its JSON (see `/api/v1/openapi.json`).
+ *
+ * @typedef {'pending' | 'joining' | 'online' | 'offline'} DeviceState
+ *
+ * @typedef {'led' | 'button' | 'photoresistor'} Channel
+ *
+ * @typedef {object} Switched     The last value of the LED or the button.
+ * @property {boolean} value      On or pressed.
+ * @property {string} at          When the last reading came (RFC 3339).
+ * @property {string} changed_at  When the value last became another.
+ *
+ * @typedef {object} Measured     The last value of the photoresistor.
+ * @property {number} value       0 (dark) to 100 (bright).
+ * @property {string} unit        `%`.
+ * @property {string} at
+ * @property {string} changed_at
+ *
+ * @typedef {object} Device
+ * @property {string} mac         Who the device is, for ever.
+ * @property {string} name        What people call it.
+ * @property {DeviceState} state
+ * @property {string} first_seen
+ * @property {string} last_seen
+ * @property {string | null} joined_at
+ * @property {string | null} left_at
+ * @property {{led: Switched | null, button: Switched | null, photoresistor: Measured | null}} channels
+ *
+ * @typedef {object} Command
+ * @property {string} id
+ * @property {string} device      The device's MAC.
+ * @property {'led'} channel
+ * @property {boolean} value
+ * @property {'sent' | 'confirmed' | 'timed_out' | 'superseded'} state
+ * @property {string} issued_at
+ * @property {string | null} confirmed_at
+ * @property {string} issued_by
+ *
+ * @typedef {object} Reading
+ * @property {string} mac
+ * @property {string} name
+ * @property {Channel} channel
+ * @property {boolean | number} value
+ * @property {string} at
+ *
+ * @typedef {{type: 'snapshot', data: {devices: Device[]}}
+ *   | {type: 'device', data: Device}
+ *   | {type: 'reading', data: Reading}
+ *   | {type: 'removed', data: {mac: string}}
+ *   | {type: 'command', data: Command}} HubEvent
+ *
+ * @typedef {'connecting' | 'live' | 'away'} Link
+ *   Whether the stream has been opened yet, flows, or is lost and being tried again.
+ */
+
+export {};
