@@ -411,7 +411,7 @@ async fn what_comes_during_a_commit_shares_the_next_one() {
         let done: Done = Box::new(move |result| {
             result.unwrap();
             order.lock().unwrap().push(n);
-            drop(sender.send(()));
+            let _ = sender.send(());
         });
         store.submit(vec![reading(1, Channel::Led, n, 1)], Urgency::Now, Some(done)).await.unwrap();
         last = Some(receiver);
