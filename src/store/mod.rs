@@ -1,112 +1,64 @@
-//! sled behind one door. (Stub: replaced by the store room.)
+//! Devices, their logs and their readings, in sled behind one door.
+//!
+//! All that is kept is one sled tree of checksummed values. One thread writes: it gathers what
+//! waits into one atomic batch, has it on the medium, and only then calls back. Reads run beside
+//! it and never wait for a sync; they see what still waits as well.
+//!
+//! # What is promised
+//!
+//! - A change that was reported done is there after a kill or a power cut; a submission is there
+//!   as a whole or not at all, and none before one that was made earlier.
+//! - A damaged value is skipped, counted and logged; the others stay readable.
+//! - After a commit has failed nothing more is taken, so that nobody goes on with a store that
+//!   forgets; the process is to end and to open it anew.
+//!
+//! # Removed devices
+//!
+//! Readings of all devices share frames, so those of a removed device can't be deleted at once.
+//! Instead a tombstone is written in the batch that deletes its record: from then on readers,
+//! replay and figures skip its readings, and what comes for it later is dropped; a device number
+//! is never given out twice. Its log lines follow in small batches. Its readings leave the medium,
+//! and then the tombstone does, once the frames that held them are rewritten or dropped.
+//!
+//! # Layout
+//!
+//! - [`change`]: what can be asked of the store
+//! - [`handle`]: the store as the other rooms see it
+//! - [`queue`]: what waits for its commit, with room for so much and no more
+//! - [`writer`]: the thread that commits
+//! - [`reader`]: queries over what is committed and what waits
+//! - [`replay`]: what the store holds, read when it is opened
+//! - [`index`]: which frames hold which span of time
+//! - [`key`], [`series`], [`envelope`], [`frame`], [`record`]: how it looks in the tree
+//! - [`engine`]: sled, made durable
+//! - [`folder`], [`format`], [`sanitise`]: lock, version and repair before sled opens
+//! - [`stats`]: figures for health and metrics
+//! - [`error`]: what can go wrong
 
-use crate::model::{Channel, DeviceId, DeviceRecord, LogEntry, Marks, Reading, Timestamp};
-use std::{path::Path, time::Duration};
+mod change;
+mod engine;
+mod envelope;
+mod error;
+mod folder;
+mod format;
+mod frame;
+mod handle;
+mod index;
+mod key;
+mod queue;
+mod reader;
+mod record;
+mod replay;
+mod sanitise;
+mod series;
+mod stats;
+mod writer;
 
-/// The store could not be opened, written or read.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(String);
+#[cfg(test)]
+mod tests;
 
-/// What the store held when it was opened.
-#[derive(Debug, Default)]
-pub struct Contents {
-    /// Every device.
-    pub devices: Vec<DeviceRecord>,
-    /// The hub's counters, with `boots` already counted up and on the medium.
-    pub marks: Marks,
-    /// Each channel's last reading and the time of its last change, in no order.
-    pub last: Vec<(DeviceId, Channel, crate::model::ChannelState)>,
-}
-
-/// One change to what is stored.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// Keep this record in the place of the device's older one.
-    PutDevice(Box<DeviceRecord>),
-    /// Forget the device, its readings and its log.
-    RemoveDevice(DeviceId),
-    /// Keep these counters.
-    PutMarks(Marks),
-    /// Keep a reading.
-    Reading(Reading),
-    /// Keep a line of a device's log.
-    Log(DeviceId, LogEntry),
-}
-
-/// When a group of changes has to be on the medium.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// As soon as the writer is free; grouped with whatever waits.
-    Now,
-    /// Within the commit interval.
-    Interval,
-}
-
-/// Called on the writer's thread once the changes are on the medium, or have failed to get there.
-pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-/// How the store is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The longest time that a change with [`Urgency::Interval`] waits.
-    pub commit_interval: Duration,
-}
-
-/// The store: cheap to clone; the writer's thread ends when the last handle is closed.
-#[derive(Debug, Clone)]
-pub struct Store {}
-
-impl Store {
-    /// Opens or creates the store in `path`, and starts its writer. Blocks.
-    pub fn open(path: &Path, options: &Options) -> Result<(Self, Contents), StoreError> {
-        let _ = (path, options);
-        Err(StoreError("stub".into()))
-    }
-
-    /// Hands the changes to the writer: one atomic batch per call, in the order of the calls. Waits only while the writer's
-    /// queue is full.
-    pub async fn submit(
-        &self,
-        changes: Vec<Change>,
-        urgency: Urgency,
-        done: Option<Done>,
-    ) -> Result<(), StoreError> {
-        let _ = (changes, urgency, done);
-        Ok(())
-    }
-
-    /// Waits until all that was submitted before is on the medium: also the proof that the writer makes progress.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Flushes, ends the writer and closes the files. Later calls fail.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Readings of one channel with `from <= at < to`, oldest first, at most `limit` of the oldest; includes what is not committed yet.
-    pub async fn readings(
-        &self,
-        device: DeviceId,
-        channel: Channel,
-        from: Timestamp,
-        to: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, u8)>, StoreError> {
-        let _ = (device, channel, from, to, limit);
-        Ok(Vec::new())
-    }
-
-    /// The newest lines of a device's log before `before`, newest first.
-    pub async fn log(
-        &self,
-        device: DeviceId,
-        before: Option<Timestamp>,
-        limit: usize,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        let _ = (device, before, limit);
-        Ok(Vec::new())
-    }
-}
+pub use change::{Change, Done, Urgency};
+pub use error::StoreError;
+pub use handle::{Options, Store};
+pub use replay::Contents;
+pub use stats::Stats;

@@ -1,0 +1,270 @@
+//! The store as the other rooms see it.
+
+use super::{
+    change::{Change, Done, Queued, Urgency},
+    engine::{self, Engine, Medium},
+    error::StoreError,
+    folder::Folder,
+    queue::Queue,
+    reader::Reader,
+    record,
+    replay::{Contents, Replay},
+    stats::{Counters, Stats},
+    writer::Writer,
+};
+use crate::model::{Channel, DeviceId, LogEntry, Timestamp};
+use std::{
+    path::Path,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, Semaphore, oneshot},
+    task,
+};
+
+/// The most queries that run at once: a third waits, and the writer is not starved.
+const READERS: usize = 2;
+
+/// How the store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The longest time that a change with [`Urgency::Interval`] waits.
+    pub commit_interval: Duration,
+}
+
+/// The store: cheap to clone; the writer's thread ends when the store is closed, or the last handle
+/// is dropped.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    /// `None` once the store is closed.
+    reader: RwLock<Option<Arc<Reader>>>,
+    readers: Arc<Semaphore>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// This run's number.
+    boots: u64,
+    log_lines: AtomicU32,
+}
+
+impl Store {
+    /// Opens the store in the folder `path`, creating it where there is none, and starts its
+    /// writer. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] where another process has it open, [`StoreError::Format`] where
+    /// another version wrote it, [`StoreError::Damaged`] where it makes no sense, and
+    /// [`StoreError::Io`] where the system refuses.
+    pub fn open(path: &Path, options: &Options) -> Result<(Self, Contents), StoreError> {
+        Self::open_on(path, options, |engine| engine)
+    }
+
+    /// As [`open`](Self::open), with commits going to what `medium` makes of the database.
+    pub(super) fn open_on<M: Medium>(
+        path: &Path,
+        options: &Options,
+        medium: impl FnOnce(Arc<Engine>) -> M,
+    ) -> Result<(Self, Contents), StoreError> {
+        let interval = options.commit_interval;
+        let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
+        let counters = Arc::new(Counters::default());
+        let mut replay = engine::caught(path, || {
+            let mut replay = Replay::read(&engine, &counters)?;
+            replay.marks.boots = replay.marks.boots.saturating_add(1);
+            let (key, value) = record::marks(&replay.marks)?;
+            engine.apply(vec![(key, Some(value))])?;
+            engine.sync()?;
+            Ok(replay)
+        })?;
+        let contents = replay.contents();
+        counters.stored(replay.stored.values().sum(), 0);
+        let queue = Arc::new(Queue::new(replay.last_frame, replay.removed.clone()));
+        let index = Arc::new(RwLock::new(replay.index));
+        let writer = Writer {
+            path: engine.path().to_owned(),
+            queue: Arc::clone(&queue),
+            index: Arc::clone(&index),
+            counters: Arc::clone(&counters),
+            interval,
+            last_frame: replay.last_frame,
+            purge: replay.removed.iter().copied().collect(),
+            removed: replay.removed,
+            stored: replay.stored,
+            medium: medium(Arc::clone(&engine)),
+        };
+        let thread = thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(StoreError::io(path))?;
+        let reader =
+            Reader { engine, queue: Arc::clone(&queue), index, counters: Arc::clone(&counters) };
+        let shared = Shared {
+            queue,
+            counters,
+            reader: RwLock::new(Some(Arc::new(reader))),
+            readers: Arc::new(Semaphore::new(READERS)),
+            writer: Mutex::new(Some(thread)),
+            boots: contents.marks.boots,
+            log_lines: AtomicU32::new(0),
+        };
+        Ok((Self { shared: Arc::new(shared) }, contents))
+    }
+
+    /// Hands the changes to the writer: they reach the medium all together or not at all, in the
+    /// order of the calls. Waits only while the writer's queue is full; dropped while it waits, it
+    /// has handed over nothing.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was handed over, and `done` is not called: [`StoreError::TooLarge`] or
+    /// [`StoreError::Encoding`] for a value that can't be kept, [`StoreError::Failed`] once a
+    /// commit has failed, [`StoreError::Closed`] once the store is closed.
+    pub async fn submit(
+        &self,
+        changes: Vec<Change>,
+        urgency: Urgency,
+        done: Option<Done>,
+    ) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        // Lines of this run come after those of the runs before.
+        let order = || shared.boots << 32 | u64::from(shared.log_lines.fetch_add(1, Relaxed));
+        let changes: Result<_, _> =
+            changes.into_iter().map(|change| Queued::new(change, shared.boots, order)).collect();
+        shared.queue.submit(changes?, urgency, done).await
+    }
+
+    /// Waits until all that was submitted before is on the medium: also the proof that the writer
+    /// makes progress. Writes nothing where nothing waits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] and [`StoreError::Closed`], as for [`submit`](Self::submit).
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let done: Done = Box::new(move |result| drop(sender.send(result)));
+        self.submit(Vec::new(), Urgency::Now, Some(done)).await?;
+        // The callback is only dropped where the writer's thread is gone.
+        receiver.await.unwrap_or_else(|_| Err(self.end()))
+    }
+
+    /// Commits what waits, ends the writer and closes the files. Later calls fail with
+    /// [`StoreError::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] where a commit has failed, now or before; the files are closed all
+    /// the same.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        shared.queue.close();
+        // Held to the end, so that a second call returns when all is closed as well.
+        let mut writer = shared.writer.lock().await;
+        if let Some(thread) = writer.take() {
+            // Its panics are caught: the queue knows.
+            let _ = task::spawn_blocking(move || thread.join()).await;
+        }
+        if let Ok(permits) = shared.readers.acquire_many(u32::try_from(READERS).unwrap_or(1)).await
+        {
+            permits.forget();
+            shared.readers.close();
+        }
+        let reader = shared.reader.write().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = task::spawn_blocking(move || drop(reader)).await;
+        match self.end() {
+            StoreError::Closed => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// Readings of one channel with `from <= at < to`, by time, and in the order of their arrival
+    /// where times are equal; at most `limit` of the oldest. Includes what is not committed yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] or [`StoreError::Damaged`] where the database can't be read,
+    /// [`StoreError::Closed`] once the store is closed. A failed commit does not keep what was
+    /// stored before from being read.
+    pub async fn readings(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, u8)>, StoreError> {
+        self.query(move |reader| reader.readings(device, channel, from, to, limit)).await
+    }
+
+    /// The newest lines of a device's log before `before`, newest first; at most `limit`. Includes
+    /// what is not committed yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`readings`](Self::readings).
+    pub async fn log(
+        &self,
+        device: DeviceId,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        self.query(move |reader| reader.log(device, before, limit)).await
+    }
+
+    /// Figures for health and metrics.
+    pub fn stats(&self) -> Stats {
+        // Under the lock: a clone could outlive the files' closing.
+        let reader = self.shared.reader.read().unwrap_or_else(PoisonError::into_inner);
+        Stats {
+            queued: u64::try_from(self.shared.queue.len()).unwrap_or(u64::MAX),
+            file_bytes: reader.as_ref().map_or(0, |reader| reader.engine.file_bytes()),
+            healthy: self.shared.queue.end().is_none(),
+            ..self.shared.counters.stats()
+        }
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.shared.readers)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let reader = self.reader().ok_or(StoreError::Closed)?;
+        let query = task::spawn_blocking(move || {
+            let result = engine::caught(reader.engine.path(), || run(&reader));
+            // The reader before the permit: who holds all permits knows that no reader is left.
+            drop(reader);
+            drop(permit);
+            result
+        });
+        // Its panics are caught: it is only cancelled, when the runtime ends.
+        query.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn reader(&self) -> Option<Arc<Reader>> {
+        self.shared.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn end(&self) -> StoreError {
+        self.shared.queue.end().unwrap_or(StoreError::Closed)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The writer commits what waits, then ends on its own.
+        self.queue.close();
+    }
+}

@@ -1,0 +1,175 @@
+//! The bodies of device records, counters, log lines and tombstones.
+//!
+//! Records, counters and tombstones are postcard; a log line is JSON, since its kind is an
+//! internally tagged enum, which only a self-describing format can read back.
+
+use super::{
+    envelope,
+    error::{Corrupt, StoreError},
+    key,
+};
+use crate::model::{DeviceId, DeviceRecord, LogEntry, Marks};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The version of each of these bodies that is written.
+const VERSION: u8 = 1;
+
+/// A key and the value to keep under it.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
+/// What is kept of a removed device: readings share frames, so they can't be deleted at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tombstone {
+    /// The last frame that may hold readings of the device: once it and all before it have been
+    /// rewritten or dropped, the tombstone can go.
+    pub(super) last_frame: u64,
+}
+
+/// A device's record.
+pub(super) fn device(record: &DeviceRecord) -> Result<Pair, StoreError> {
+    seal(key::device(record.id), record, "a device record")
+}
+
+/// The hub's counters.
+pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
+    seal(key::marks(), marks, "the counters")
+}
+
+/// A removed device's tombstone.
+pub(super) fn tombstone(id: DeviceId, tombstone: Tombstone) -> Result<Pair, StoreError> {
+    seal(key::removed(id), &tombstone, "a tombstone")
+}
+
+/// A line of a device's log; `order` says which came first of two of the same millisecond.
+pub(super) fn log(id: DeviceId, entry: &LogEntry, order: u64) -> Result<Pair, StoreError> {
+    let key = key::log(id, entry.at, order);
+    let what = "a log line";
+    let body = serde_json::to_vec(entry)
+        .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
+    let value = envelope::seal(&key, VERSION, &body, what)?;
+    Ok((key, value))
+}
+
+/// Reads a device record, counters or a tombstone back.
+pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
+    let body = envelope::open_version(key, VERSION, value)?;
+    match postcard::take_from_bytes(body) {
+        Ok((record, [])) => Ok(record),
+        _ => Err(Corrupt::Body),
+    }
+}
+
+/// Reads a log line back.
+pub(super) fn open_log(key: &[u8], value: &[u8]) -> Result<LogEntry, Corrupt> {
+    let body = envelope::open_version(key, VERSION, value)?;
+    serde_json::from_slice(body).map_err(|_| Corrupt::Body)
+}
+
+fn seal(key: Vec<u8>, record: &impl Serialize, what: &'static str) -> Result<Pair, StoreError> {
+    let body = postcard::to_stdvec(record)
+        .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
+    let value = envelope::seal(&key, VERSION, &body, what)?;
+    Ok((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Channel, CommandState, LogKind, SESSIONS_OPEN_MAX, Timestamp};
+    use capteur_protocol::{Mac, Name, Pair, SessionId};
+    use proptest::{collection::vec, prelude::*};
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn session(micros: u64) -> SessionId {
+        SessionId::from_micros(micros).unwrap()
+    }
+
+    /// The largest record that a device can have.
+    fn largest() -> DeviceRecord {
+        let pair = Pair { name: name(&"x".repeat(29)), session: SessionId::MAX };
+        DeviceRecord {
+            id: DeviceId(u32::MAX),
+            mac: Mac([255; 6]),
+            name: pair.name.clone(),
+            first_seen: Timestamp::MIN,
+            last_seen: Timestamp::MAX,
+            joined_at: Some(Timestamp::MAX),
+            left_at: Some(Timestamp::MAX),
+            session: Some(pair.clone()),
+            offered: vec![pair; SESSIONS_OPEN_MAX],
+        }
+    }
+
+    #[test]
+    fn the_largest_device_record_fits_and_comes_back() {
+        let record = largest();
+        let (key, value) = device(&record).unwrap();
+        assert!(value.len() <= 4_600, "{} bytes", value.len());
+        assert_eq!(open(&key, &value), Ok(record));
+    }
+
+    #[test]
+    fn every_kind_of_log_line_comes_back() {
+        let by = || "the page".to_owned();
+        let kinds = [
+            LogKind::Discovered,
+            LogKind::Joined,
+            LogKind::Left,
+            LogKind::Renamed { from: name("capteur01"), to: name("Évier ☀"), by: by() },
+            LogKind::Command {
+                id: "1-42".into(),
+                channel: Channel::Led,
+                value: true,
+                outcome: CommandState::TimedOut,
+                by: by(),
+            },
+        ];
+        for kind in kinds {
+            let entry = LogEntry { at: Timestamp::from_millis(-5), kind };
+            let (key, value) = log(DeviceId(7), &entry, 9).unwrap();
+            assert_eq!(open_log(&key, &value), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn a_log_line_that_is_too_long_is_refused() {
+        let kind = LogKind::Renamed { from: name("a"), to: name("b"), by: "x".repeat(7000) };
+        let error = log(DeviceId(1), &LogEntry { at: Timestamp::MIN, kind }, 0).unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { what: "a log line", .. }), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn counters_and_tombstones_come_back(
+            next_device: u32,
+            highest_name: u32,
+            last in prop::option::of(0..=SessionId::MAX.micros()),
+            boots: u64,
+            last_frame: u64,
+        ) {
+            let counters =
+                Marks { next_device, highest_name, last_session: last.map(session), boots };
+            let (key, value) = marks(&counters).unwrap();
+            prop_assert_eq!(open(&key, &value), Ok(counters));
+            let (key, value) = tombstone(DeviceId(3), Tombstone { last_frame }).unwrap();
+            prop_assert_eq!(open(&key, &value), Ok(Tombstone { last_frame }));
+        }
+
+        #[test]
+        fn arbitrary_bodies_never_panic(body in vec(any::<u8>(), 0..300)) {
+            let value = envelope::seal(b"key", VERSION, &body, "a test").unwrap();
+            let _ = open::<DeviceRecord>(b"key", &value);
+            let _ = open::<Marks>(b"key", &value);
+            let _ = open_log(b"key", &value);
+        }
+    }
+
+    #[test]
+    fn another_version_of_a_body_is_refused() {
+        let value = envelope::seal(&key::marks(), 2, &[], "a test").unwrap();
+        assert_eq!(open::<Marks>(&key::marks(), &value), Err(Corrupt::Version(2)));
+    }
+}
