@@ -212,8 +212,8 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     fn removed(number: u64) -> Event {
-        let [.., a, b, c, d, e, f] = number.to_be_bytes();
-        Event::Removed { mac: Mac([a, b, c, d, e, f]) }
+        let [_, _, mac @ ..] = number.to_be_bytes();
+        Event::Removed { mac: Mac(mac) }
     }
 
     #[derive(Debug, Clone)]

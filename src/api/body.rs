@@ -37,19 +37,19 @@ impl Body {
         if !self.content_type.as_ref().is_none_or(is_json) {
             let given = self.content_type.unwrap_or(HeaderValue::from_static(""));
             let detail = format!("the body is {given:?}; send `Content-Type: application/json`");
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+            return Err(Problem::new(Kind::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         let read = tokio::time::timeout(BODY_TIMEOUT, read(self.chunks));
         let late = |_| {
-            Problem::new(Kind::RequestTimeout, "the body did not arrive in time")
+            Problem::new(Kind::REQUEST_TIMEOUT, "the body did not arrive in time")
                 .with_header(header::CONNECTION, HeaderValue::from_static("close"))
         };
         let bytes = read.await.map_err(late)??;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Fields(fields)),
-            Ok(_) => Err(Problem::new(Kind::BadRequest, "the body has to be a JSON object")),
+            Ok(_) => Err(Problem::new(Kind::BAD_REQUEST, "the body has to be a JSON object")),
             Err(error) => {
-                Err(Problem::new(Kind::BadRequest, format!("the body is not JSON: {error}")))
+                Err(Problem::new(Kind::BAD_REQUEST, format!("the body is not JSON: {error}")))
             }
         }
     }
@@ -59,11 +59,11 @@ async fn read(mut chunks: Chunks) -> Result<BytesMut, Problem> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
-            Problem::new(Kind::BadRequest, format!("the body can't be read: {error}"))
+            Problem::new(Kind::BAD_REQUEST, format!("the body can't be read: {error}"))
         })?;
         if bytes.len() + chunk.len() > BODY_MAX {
             let detail = format!("the body is larger than {BODY_MAX} bytes");
-            return Err(Problem::new(Kind::PayloadTooLarge, detail)
+            return Err(Problem::new(Kind::PAYLOAD_TOO_LARGE, detail)
                 .with_header(header::CONNECTION, HeaderValue::from_static("close")));
         }
         bytes.extend_from_slice(&chunk);
@@ -88,15 +88,15 @@ impl Fields {
         let value = self
             .0
             .remove(name)
-            .ok_or_else(|| Problem::field(Kind::BadRequest, name, "is missing"))?;
+            .ok_or_else(|| Problem::field(Kind::BAD_REQUEST, name, "is missing"))?;
         serde_json::from_value(value)
-            .map_err(|error| Problem::field(Kind::BadRequest, name, error.to_string()))
+            .map_err(|error| Problem::field(Kind::BAD_REQUEST, name, error.to_string()))
     }
 
     /// Refuses what nobody has taken: a field that is ignored in silence is a typing error found too late.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.keys().next() {
-            Some(name) => Err(Problem::field(Kind::BadRequest, name, "is unknown")),
+            Some(name) => Err(Problem::field(Kind::BAD_REQUEST, name, "is unknown")),
             None => Ok(()),
         }
     }
@@ -129,7 +129,7 @@ mod tests {
         }
         for content_type in ["text/plain", "application/x-www-form-urlencoded", "json", ""] {
             let problem = object(Some(content_type), b"{}").await.unwrap_err();
-            assert_eq!(problem.kind(), Kind::UnsupportedMediaType);
+            assert_eq!(problem.kind(), Kind::UNSUPPORTED_MEDIA_TYPE);
         }
     }
 
@@ -137,13 +137,13 @@ mod tests {
     async fn a_body_that_is_no_object_or_too_large_is_refused() {
         for body in ["", "{", "[true]", "true", "{\"on\":true} x", "\u{0}"] {
             let problem = object(None, body.as_bytes()).await.unwrap_err();
-            assert_eq!(problem.kind(), Kind::BadRequest, "{body}");
+            assert_eq!(problem.kind(), Kind::BAD_REQUEST, "{body}");
         }
         let mut largest = b"{}".to_vec();
         largest.resize(BODY_MAX, b' ');
         assert!(object(None, &largest).await.is_ok());
         largest.push(b' ');
-        assert_eq!(object(None, &largest).await.unwrap_err().kind(), Kind::PayloadTooLarge);
+        assert_eq!(object(None, &largest).await.unwrap_err().kind(), Kind::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]
@@ -161,7 +161,7 @@ mod tests {
             ("{\"on\":true,\"of\":1}", "`of`"),
         ] {
             let problem = take(body).await.unwrap_err();
-            assert_eq!(problem.kind(), Kind::BadRequest);
+            assert_eq!(problem.kind(), Kind::BAD_REQUEST);
             assert!(format!("{problem:?}").contains(name), "{problem:?}");
         }
     }

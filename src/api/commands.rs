@@ -38,7 +38,7 @@ pub(super) fn show(id: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query)?.finish()?;
     let command = id.parse().ok().and_then(|id| request.context().registry.command(id));
     let command = command.ok_or_else(|| {
-        Problem::new(Kind::UnknownCommand, format!("no command {id:?} is remembered"))
+        Problem::new(Kind::UNKNOWN_COMMAND, format!("no command {id:?} is remembered"))
     })?;
     Ok(reply::json(StatusCode::OK, &command))
 }

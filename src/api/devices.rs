@@ -92,9 +92,9 @@ pub(super) async fn rename(key: &DeviceKey, request: Request) -> Result<Response
     let mut fields = request.body.object().await?;
     let name: String = fields.take("name")?;
     fields.finish()?;
-    let name: Name = name
-        .parse()
-        .map_err(|error: NameError| Problem::field(Kind::InvalidName, "name", error.to_string()))?;
+    let name: Name = name.parse().map_err(|error: NameError| {
+        Problem::field(Kind::INVALID_NAME, "name", error.to_string())
+    })?;
     let device = request.api.context.registry.rename(key, name, &by).await?;
     Ok(reply::json(StatusCode::OK, &device))
 }

@@ -31,15 +31,16 @@ impl Reject for Refused {}
 impl Refused {
     pub(super) fn problem(&self) -> Problem {
         match self {
-            Self::BadHost => {
-                Problem::new(Kind::BadHost, "the request needs exactly one well-formed Host header")
-            }
+            Self::BadHost => Problem::new(
+                Kind::BAD_HOST,
+                "the request needs exactly one well-formed Host header",
+            ),
             Self::ForeignHost(host) => Problem::new(
-                Kind::MisdirectedRequest,
+                Kind::MISDIRECTED_REQUEST,
                 format!("the hub is not called {host:?}; if it is, add that name to `http.hosts`"),
             ),
             Self::ForeignOrigin(origin) => Problem::new(
-                Kind::ForeignOrigin,
+                Kind::FOREIGN_ORIGIN,
                 format!("a page from {origin:?} can't change anything here"),
             ),
         }

@@ -83,20 +83,20 @@ fn accepted(command: &Command) -> Response {
 /// Waits for the end of a command.
 async fn settled(issued: Issued) -> Result<Response, Problem> {
     let Ok(command) = issued.outcome.await else {
-        return Err(Problem::new(Kind::Unavailable, "the hub is stopping")
+        return Err(Problem::new(Kind::UNAVAILABLE, "the hub is stopping")
             .retry_after(Duration::from_secs(1))
             .with_command(issued.command));
     };
     let (kind, detail) = match command.state {
         CommandState::Confirmed => return Ok(reply::json(StatusCode::OK, &command)),
         CommandState::TimedOut => {
-            (Kind::NotConfirmed, "the device did not report the new state in time")
+            (Kind::NOT_CONFIRMED, "the device did not report the new state in time")
         }
         CommandState::Superseded => {
-            (Kind::Superseded, "another command was given to the device before it confirmed")
+            (Kind::SUPERSEDED, "another command was given to the device before it confirmed")
         }
         // The registry sends ends only.
-        CommandState::Sent => (Kind::Internal, "the command has no end"),
+        CommandState::Sent => (Kind::INTERNAL, "the command has no end"),
     };
     Err(Problem::new(kind, detail).with_command(command))
 }

@@ -3,7 +3,7 @@
 use super::problem::{Kind, Problem};
 use crate::model::Timestamp;
 use percent_encoding::percent_decode_str;
-use std::{fmt, ops::RangeInclusive, str::FromStr};
+use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
 
 /// The parameters of a query that nobody has taken yet.
 #[derive(Debug)]
@@ -16,9 +16,9 @@ impl Query {
     /// offset such as `+01:00` is often sent as it is.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let decode = |text: &str| {
-            percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| {
+            percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| {
                 Problem::new(
-                    Kind::BadRequest,
+                    Kind::BAD_REQUEST,
                     format!("the query has {text:?}, which is not UTF-8"),
                 )
             })
@@ -28,7 +28,7 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             if pairs.iter().any(|(known, _)| *known == name) {
-                return Err(Problem::parameter(Kind::BadRequest, &name, "is given twice"));
+                return Err(Problem::parameter(Kind::BAD_REQUEST, &name, "is given twice"));
             }
             pairs.push((name, value));
         }
@@ -47,7 +47,7 @@ impl Query {
         value
             .parse()
             .map(Some)
-            .map_err(|error: T::Err| Problem::parameter(Kind::BadRequest, name, error.to_string()))
+            .map_err(|error: T::Err| Problem::parameter(Kind::BAD_REQUEST, name, error.to_string()))
     }
 
     /// Takes a number that has to be in `range`.
@@ -59,7 +59,7 @@ impl Query {
         let number = self.take(name)?;
         if number.is_some_and(|number| !range.contains(&number)) {
             let detail = format!("has to be from {} to {}", range.start(), range.end());
-            return Err(Problem::parameter(Kind::BadRequest, name, detail));
+            return Err(Problem::parameter(Kind::BAD_REQUEST, name, detail));
         }
         Ok(number)
     }
@@ -67,7 +67,7 @@ impl Query {
     /// Refuses what nobody has taken.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.first() {
-            Some((name, _)) => Err(Problem::parameter(Kind::BadRequest, name, "is unknown")),
+            Some((name, _)) => Err(Problem::parameter(Kind::BAD_REQUEST, name, "is unknown")),
             None => Ok(()),
         }
     }

@@ -132,12 +132,12 @@ impl Selection {
         let resolution: Wanted = query.take("resolution")?.unwrap_or_default();
         query.finish()?;
         if from > to {
-            return Err(Problem::parameter(Kind::BadRequest, "from", "is later than `to`"));
+            return Err(Problem::parameter(Kind::BAD_REQUEST, "from", "is later than `to`"));
         }
         match resolution {
             Wanted::Raw | Wanted::Auto => Ok(Self { from, to, limit, skip, format }),
             Wanted::Minute | Wanted::Hour => Err(Problem::parameter(
-                Kind::ResolutionUnavailable,
+                Kind::RESOLUTION_UNAVAILABLE,
                 "resolution",
                 "only raw readings are kept: ask for raw or auto",
             )),
@@ -198,7 +198,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let channel: Channel = channel
         .parse()
-        .map_err(|error: ChannelError| Problem::new(Kind::UnknownChannel, error.to_string()))?;
+        .map_err(|error: ChannelError| Problem::new(Kind::UNKNOWN_CHANNEL, error.to_string()))?;
     let selection = Selection::parse(&request.query)?;
     let context = request.context();
     let device = context.registry.device(key)?;
@@ -261,14 +261,14 @@ mod tests {
     #[test]
     fn wrong_parameters_are_refused() {
         for (query, kind) in [
-            ("resolution=1m", Kind::ResolutionUnavailable),
-            ("resolution=1h", Kind::ResolutionUnavailable),
-            ("resolution=1d", Kind::BadRequest),
-            ("format=xml", Kind::BadRequest),
-            ("limit=0", Kind::BadRequest),
-            ("limit=100001", Kind::BadRequest),
-            ("from=2&to=1", Kind::BadRequest),
-            ("form=2", Kind::BadRequest),
+            ("resolution=1m", Kind::RESOLUTION_UNAVAILABLE),
+            ("resolution=1h", Kind::RESOLUTION_UNAVAILABLE),
+            ("resolution=1d", Kind::BAD_REQUEST),
+            ("format=xml", Kind::BAD_REQUEST),
+            ("limit=0", Kind::BAD_REQUEST),
+            ("limit=100001", Kind::BAD_REQUEST),
+            ("from=2&to=1", Kind::BAD_REQUEST),
+            ("form=2", Kind::BAD_REQUEST),
         ] {
             assert_eq!(Selection::parse(query).unwrap_err().kind(), kind, "{query}");
         }

@@ -82,7 +82,7 @@ impl Request {
             return response;
         }
         let detail = format!("{} is not known here; use {allow}", self.method);
-        Problem::new(Kind::MethodNotAllowed, detail)
+        Problem::new(Kind::METHOD_NOT_ALLOWED, detail)
             .with_header(header::ALLOW, value)
             .into_response()
     }

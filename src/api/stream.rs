@@ -81,7 +81,9 @@ pub(super) fn open(request: &Request) -> Result<Response, Problem> {
     let api = &request.api;
     let Ok(permit) = Arc::clone(&api.streams).try_acquire_owned() else {
         let detail = format!("{STREAMS_MAX} event streams are open, which is the most");
-        return Err(Problem::new(Kind::TooManyStreams, detail).retry_after(Duration::from_secs(5)));
+        return Err(
+            Problem::new(Kind::TOO_MANY_STREAMS, detail).retry_after(Duration::from_secs(5))
+        );
     };
     let snapshots = {
         let api = Arc::clone(api);

@@ -113,7 +113,9 @@ fn device(seen: bool) -> Device {
     let at = Timestamp::from_millis(1_763_800_000_000);
     let mut channels = model::Channels::default();
     if seen {
-        Channel::ALL.into_iter().for_each(|channel| channels.update(channel, 1, at));
+        for channel in Channel::ALL {
+            channels.update(channel, 1, at);
+        }
     }
     Device {
         mac: Mac([1, 2, 3, 4, 5, 6]),
@@ -249,10 +251,10 @@ fn log_entries_are_as_described() {
 async fn problems_are_as_described() {
     use problem::{Kind, Problem};
     for problem in [
-        Problem::new(Kind::NotFound, "x"),
-        Problem::field(Kind::BadRequest, "on", "is missing"),
-        Problem::parameter(Kind::BadRequest, "limit", "is unknown"),
-        Problem::new(Kind::NotConfirmed, "x").with_command(command(CommandState::TimedOut)),
+        Problem::new(Kind::NOT_FOUND, "x"),
+        Problem::field(Kind::BAD_REQUEST, "on", "is missing"),
+        Problem::parameter(Kind::BAD_REQUEST, "limit", "is unknown"),
+        Problem::new(Kind::NOT_CONFIRMED, "x").with_command(command(CommandState::TimedOut)),
     ] {
         let text = crate::api::tests::text(problem.into_response()).await;
         let value: Value = serde_json::from_str(&text).unwrap();
