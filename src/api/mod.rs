@@ -1,9 +1,54 @@
-//! warp: REST, SSE, page, metrics. (Stub: replaced by the API room.)
+//! The API over warp: devices, commands, readings, the live stream, health, metrics and the page.
+//!
+//! # Layout
+//!
+//! - [`server`]: connections, their limits and their end
+//! - `request`: what a handler gets of a request
+//! - `caller`: who is asking
+//! - `guard`: refuses foreign hosts and origins before any handler runs
+//! - `problem`: every error, as RFC 9457 has it
+//! - `query`, `body`: parameters and JSON bodies, refused by the name of what is wrong
+//! - `paging`: answers that are cut, and the link to the rest
+//! - `reply`: answers, and the headers that all of them carry
+//! - `devices`, `led`, `commands`, `readings`, `log`: the resources
+//! - `stream`: the live stream as server-sent events
+//! - `health`, `metrics`: for monitors
+//! - `openapi`: the description of all of this, from the code
+//! - `page`: the files of the live page, built into the binary
+
+mod body;
+mod caller;
+mod commands;
+mod devices;
+mod guard;
+mod health;
+mod led;
+mod log;
+mod metrics;
+mod openapi;
+mod page;
+mod paging;
+mod problem;
+mod query;
+mod readings;
+mod reply;
+mod request;
+pub mod server;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use server::serve;
 
 use crate::{
     broker::Broker, config, events::Events, model::Clock, registry::Registry, store::Store,
 };
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 /// What the API answers from.
 #[derive(Clone)]
@@ -20,4 +65,64 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// `[http]`.
     pub settings: config::Http,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The context and what the API itself keeps between requests.
+struct Api {
+    context: Context,
+    started: Instant,
+    figures: metrics::Figures,
+    probes: health::Probes,
+    /// One permit for each server-sent event stream that may still be opened.
+    streams: Arc<Semaphore>,
+    /// Becomes `true` when the hub stops; streams end then, since nothing else would end them.
+    stopping: watch::Receiver<bool>,
+}
+
+impl Api {
+    fn new(context: Context, stopping: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(Self {
+            context,
+            started: Instant::now(),
+            figures: metrics::Figures::default(),
+            probes: health::Probes::default(),
+            streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+            stopping,
+        })
+    }
+}
+
+/// Everything that the hub answers on its HTTP port.
+fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+    let resources = [
+        devices::routes(api),
+        led::routes(api),
+        commands::routes(api),
+        readings::routes(api),
+        log::routes(api),
+        stream::routes(api),
+        health::routes(api),
+        openapi::routes(api),
+        metrics::routes(api),
+        problem::routes(api),
+        page::routes(api),
+    ];
+    let nothing = warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
+    let any = resources
+        .into_iter()
+        .rev()
+        .fold(nothing, |rest, resource| resource.or(rest).unify().boxed());
+    let api = Arc::clone(api);
+    guard::filter(&api)
+        .and(any)
+        .recover(problem::recover)
+        .unify()
+        .map(move |response| reply::finish(&api, response))
+        .boxed()
 }
