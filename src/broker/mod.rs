@@ -1,10 +1,77 @@
-//! The MQTT server: our own front over rumqttd's router. (Stub: replaced by the broker room.)
+//! The MQTT server: our own front over rumqttd's router.
+//!
+//! The front owns sockets, both protocol levels, sessions, wills, QoS, retained messages and
+//! access. Every message goes through one log of the router, which two readers follow: the front,
+//! which delivers to its sessions, and the in-process client. So both see one order, and an
+//! acknowledgement can wait for the in-process client to say that a message is stored.
+//!
+//! # Layout
+//!
+//! From a socket inwards:
+//!
+//! - [`listener`]: accepts sockets; the server's start and stop
+//! - [`handshake`]: from an open socket to a session
+//! - [`connection`]: one client's task: bytes in, bytes out, time-outs, the end
+//! - [`handler`]: what each packet does
+//! - [`packet`]: packets from and to bytes
+//! - [`access`]: who may do what
+//!
+//! What a client has:
+//!
+//! - [`session`], [`sessions`]: state over all connections of a client; take-over and expiry
+//! - [`receipts`]: what it published and waits for
+//! - [`outbound`]: what waits for it
+//! - [`will`], [`presence`]: what is published when it is gone
+//!
+//! Messages:
+//!
+//! - [`message`]: messages, and how they are sealed for the router
+//! - [`router`]: the one file that names rumqttd's router
+//! - [`window`]: permits, so that the router's log never wraps over what was not consumed
+//! - [`front`], [`dispatch`]: what all connections share; messages to their receivers
+//! - [`topic`], [`subscriptions`], [`retained`]: names, filters, and what they lead to
+//! - [`addressing`]: messages that name one device
+//! - [`link`]: the in-process client
+//!
+//! - [`stats`], [`error`], [`lock`]: counters, errors, locks
+
+mod access;
+mod addressing;
+mod connection;
+mod dispatch;
+mod error;
+mod front;
+mod handler;
+mod handshake;
+mod link;
+mod listener;
+mod lock;
+mod message;
+mod outbound;
+mod packet;
+mod presence;
+mod receipts;
+mod retained;
+mod router;
+mod session;
+mod sessions;
+mod stats;
+mod subscriptions;
+mod topic;
+mod will;
+mod window;
+
+pub use error::{BrokerEnded, StartError};
+pub use link::{Client, Link};
+pub use stats::Stats;
 
 use crate::config;
 use bytes::Bytes;
 use capteur_protocol::{Mac, Pair};
-use std::{future::Future, net::IpAddr, sync::Arc};
-use tokio::net::TcpListener;
+use front::Front;
+use std::{fmt, future::Future, net::IpAddr, sync::Arc};
+use tokio::{net::TcpListener, runtime::Handle};
+use window::Window;
 
 /// A connection's number: never used again within one run of the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,28 +142,32 @@ pub struct Outbound {
     pub qos: u8,
 }
 
-/// The router or the front has ended: the process has to.
-#[derive(Debug, thiserror::Error)]
-#[error("the broker has ended")]
-pub struct BrokerEnded;
-
-/// The broker could not be built.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
-
 /// The MQTT server.
-#[derive(Debug, Clone)]
-pub struct Broker {}
+#[derive(Clone)]
+pub struct Broker {
+    front: Arc<Front>,
+}
 
 impl Broker {
     /// Starts the router and ties the front and one in-process client to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when the router refuses, or outside a Tokio runtime.
     pub fn start(settings: &config::Mqtt) -> Result<(Self, Link), StartError> {
-        let _ = settings;
-        Err(StartError("stub".into()))
+        let runtime = Handle::try_current().map_err(|error| StartError(error.to_string()))?;
+        let (writer, [reader, process]) = router::start()?;
+        let front = Arc::new(Front::new(settings.clone(), Window::new(writer)));
+        runtime.spawn(dispatch::run(Arc::clone(&front), reader));
+        let keeper = Arc::clone(&front);
+        runtime.spawn(async move { keeper.keep_house().await });
+        let link = Link::new(Arc::clone(&front), process);
+        Ok((Self { front }, link))
     }
 
-    /// Accepts connections until `shutdown`, then tells every client and closes.
+    /// Accepts connections until `shutdown`, then tells every client, publishes the wills and
+    /// closes. Returns even if some connection can't be closed within a few seconds, as happens
+    /// when nobody receives from the [`Link`] any more.
     ///
     /// # Errors
     ///
@@ -106,62 +177,32 @@ impl Broker {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), BrokerEnded> {
-        let _ = (listener, shutdown);
-        Err(BrokerEnded)
+        listener::serve(&self.front, listener, shutdown).await
     }
 
     /// Sends a message of our own through the router and waits until it comes back: proof that
     /// router and front make progress.
-    pub async fn probe(&self) -> Result<(), BrokerEnded> {
-        Err(BrokerEnded)
-    }
-
-    /// The handle through which in-process code publishes and settles.
-    pub fn client(&self) -> Client {
-        Client {}
-    }
-}
-
-/// The receiving end of the in-process client.
-#[derive(Debug)]
-pub struct Link {}
-
-impl Link {
-    /// The next message, in the order in which the router took them. What is returned counts as
-    /// consumed when `recv` is called again.
     ///
     /// # Errors
     ///
     /// [`BrokerEnded`] when the router has died.
-    pub async fn recv(&mut self) -> Result<Inbound, BrokerEnded> {
-        Err(BrokerEnded)
+    pub async fn probe(&self) -> Result<(), BrokerEnded> {
+        self.front.probe().await
     }
 
-    /// Like [`recv`](Self::recv), but `None` at once where nothing waits: lets the caller take a burst as one.
-    pub fn try_recv(&mut self) -> Option<Inbound> {
-        None
+    /// The handle through which in-process code publishes and settles.
+    pub fn client(&self) -> Client {
+        Client::new(Arc::clone(&self.front))
+    }
+
+    /// What has been counted so far.
+    pub fn stats(&self) -> Stats {
+        self.front.stats()
     }
 }
 
-/// What in-process code may do with the broker; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Client {}
-
-impl Client {
-    /// Publishes; never waits.
-    pub fn publish(&self, message: Outbound) {
-        let _ = message;
-    }
-
-    /// Says who a connection is. Holds for what is published after it. Replaces what the
-    /// connection was; an address (MAC, pair) moves from the connection that had it.
-    pub fn bind(&self, connection: ConnectionId, identity: Identity) {
-        let _ = (connection, identity);
-    }
-
-    /// Sends the PUBACK or PUBREC that a publisher waits for. PUBACKs leave a connection in the order of its
-    /// publishes, whatever the order of these calls.
-    pub fn settle(&self, ack: Ack, verdict: Verdict) {
-        let _ = (ack, verdict);
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

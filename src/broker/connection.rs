@@ -1,0 +1,544 @@
+//! One client's task: bytes in, bytes out, time-outs, and the end.
+//!
+//! An idle connection is to cost little, so it has no buffers: bytes are read and written through
+//! buffers of the thread, and only what could not be processed or sent is kept with the connection.
+
+use super::{
+    ConnectionId, Origin,
+    front::Front,
+    handshake::{self, Parts},
+    listener::OpenSocket,
+    lock::lock,
+    message::{Draft, Sealed, Sender},
+    outbound::Wire,
+    packet::{Frame, Packet, Reason, Version, encode},
+    presence::Presence,
+    session::{Kick, Session},
+    will::{DueWill, Will},
+    window::{AppendError, Full},
+};
+use capteur_protocol::Topic;
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    future::{Future, poll_fn},
+    io::ErrorKind,
+    mem,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Sleep, sleep_until, timeout},
+};
+
+/// How many topic aliases a client may set (section 3.2.2.3.8).
+pub(crate) const TOPIC_ALIAS_MAXIMUM: u16 = 16;
+
+/// What is read at once, in bytes.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A client that leaves so much untaken is not read until it takes it, in bytes.
+const OUTPUT_MAX: usize = 64 * 1024;
+
+/// How long a connection that we end is kept, so that the peer can read why: closing a socket
+/// with unread input would make its stack throw our last packet away.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Longer than any time-out that is set.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+thread_local! {
+    /// Read and write buffer of this thread.
+    static BUFFERS: RefCell<(Box<[u8]>, Vec<u8>)> =
+        RefCell::new((vec![0; READ_BYTES].into(), Vec::with_capacity(READ_BYTES)));
+}
+
+/// Serves a socket from CONNECT to its end.
+pub(crate) async fn serve(socket: OpenSocket, stream: TcpStream, address: IpAddr) {
+    // Beginning and end are boxed, so that the task has room for the long middle only.
+    let established = Box::pin(handshake::establish(socket.front(), stream, address)).await;
+    let Some(mut connection) = established else {
+        return;
+    };
+    let end = connection.run().await;
+    Box::pin(connection.close(end)).await;
+}
+
+/// A client that has been let in.
+pub(crate) struct Connection {
+    pub(super) front: Arc<Front>,
+    pub(super) session: Arc<Session>,
+    pub(super) id: ConnectionId,
+    /// Who publishes, as every message tells.
+    pub(super) sender: Sender,
+    pub(super) wire: Wire,
+    /// In seconds.
+    pub(super) session_expiry: u32,
+    pub(super) will: Option<Box<Will>>,
+    pub(super) presence: Presence,
+    pub(super) aliases: Option<Box<HashMap<u16, Arc<str>>>>,
+    /// How many acknowledgements were asked for.
+    pub(super) acks: u64,
+    /// The offset in the log after what this connection published.
+    pub(super) routed: u64,
+    stall: Option<Box<Stall>>,
+    stream: TcpStream,
+    /// Zero for none.
+    keep_alive: Duration,
+    last_packet: Instant,
+    /// What came in and could not be processed yet.
+    input: Vec<u8>,
+    /// What the socket did not take yet.
+    output: Vec<u8>,
+    /// When the socket last took something.
+    output_since: Instant,
+}
+
+/// Nothing more is processed until something has happened.
+struct Stall {
+    until: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What is to be published then, with its cost.
+    message: Option<(Sealed, u32)>,
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// DISCONNECT: the client has left, without its will.
+    Left,
+    /// DISCONNECT that asks for the will (section 3.14.2.1).
+    LeftWithWill,
+    /// The socket was closed or has failed.
+    Closed,
+    /// The client broke the protocol.
+    Violation(Reason),
+    /// Nothing came in for too long.
+    KeepAlive,
+    /// The client took nothing for too long.
+    WriteTimeout,
+    /// We were told to end it.
+    Kicked(Kick),
+    /// The router has ended.
+    RouterEnded,
+}
+
+/// What a connection's task was woken for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    woken: bool,
+    resumed: bool,
+    readable: bool,
+    writable: bool,
+    timer: bool,
+}
+
+impl End {
+    /// What a client is told, where it can be told something.
+    const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Left | Self::LeftWithWill | Self::Closed => None,
+            Self::Violation(reason) => Some(reason),
+            Self::KeepAlive => Some(Reason::KEEP_ALIVE_TIMEOUT),
+            Self::WriteTimeout | Self::RouterEnded => Some(Reason::UNSPECIFIED),
+            Self::Kicked(Kick::TakenOver) => Some(Reason::SESSION_TAKEN_OVER),
+            Self::Kicked(Kick::ShuttingDown) => Some(Reason::SERVER_SHUTTING_DOWN),
+        }
+    }
+}
+
+impl From<Reason> for End {
+    fn from(reason: Reason) -> Self {
+        Self::Violation(reason)
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(front: Arc<Front>, stream: TcpStream, parts: Parts) -> Self {
+        let now = Instant::now();
+        Self {
+            front,
+            session: parts.admitted.session,
+            id: parts.origin.connection,
+            sender: Sender::Client(parts.origin),
+            wire: parts.wire,
+            session_expiry: parts.session_expiry,
+            will: parts.will,
+            presence: Presence::default(),
+            aliases: None,
+            acks: 0,
+            routed: 0,
+            stall: None,
+            stream,
+            keep_alive: parts.keep_alive,
+            last_packet: now,
+            input: parts.input,
+            output: parts.output,
+            output_since: now,
+        }
+    }
+
+    /// Serves the client until the connection has to end.
+    async fn run(&mut self) -> End {
+        let mut timer = pin!(sleep_until(self.deadline(Instant::now()).into()));
+        loop {
+            let ready = poll_fn(|context| self.poll_ready(context, timer.as_mut())).await;
+            let now = Instant::now();
+            if let Err(end) = self.turn(ready, now) {
+                return end;
+            }
+            let deadline = self.deadline(now).into();
+            // Later deadlines are looked at when the timer fires: setting it costs more.
+            if ready.timer || deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+        }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Ready> {
+        let ready = Ready {
+            woken: self.session.poll_woken(context),
+            resumed: self
+                .stall
+                .as_mut()
+                .is_some_and(|stall| stall.until.as_mut().poll(context).is_ready()),
+            readable: self.wants_input() && self.stream.poll_read_ready(context).is_ready(),
+            writable: !self.output.is_empty() && self.stream.poll_write_ready(context).is_ready(),
+            timer: timer.poll(context).is_ready(),
+        };
+        let Ready { woken, resumed, readable, writable, timer } = ready;
+        if woken || resumed || readable || writable || timer {
+            Poll::Ready(ready)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Does everything that can be done now.
+    fn turn(&mut self, ready: Ready, now: Instant) -> Result<(), End> {
+        BUFFERS.with_borrow_mut(|(input, output)| {
+            output.clear();
+            let done = self.receive(ready, now, input, output);
+            // What was answered before the end is still sent.
+            let sent = self.transmit(output, now);
+            done.and(sent)
+        })
+    }
+
+    fn receive(
+        &mut self,
+        ready: Ready,
+        now: Instant,
+        buffer: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        let kicked = self.session.state().kicked();
+        if let Some(kick) = kicked {
+            return Err(End::Kicked(kick));
+        }
+        if ready.resumed {
+            self.resume(now)?;
+        }
+        if ready.timer {
+            self.check_time(now)?;
+        }
+        if !self.input.is_empty() && self.wants_input() {
+            let input = mem::take(&mut self.input);
+            self.process(input, now, out)?;
+        }
+        if ready.readable && self.wants_input() {
+            self.read(now, buffer, out)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, now: Instant, buffer: &mut [u8], out: &mut Vec<u8>) -> Result<(), End> {
+        let len = match self.stream.try_read(buffer) {
+            Ok(0) => return Err(End::Closed),
+            Ok(len) => len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(_) => return Err(End::Closed),
+        };
+        self.front.counters.bytes_received.add(len as u64);
+        let Some(read) = buffer.get(..len) else { return Ok(()) };
+        if self.input.is_empty() {
+            let used = self.process_packets(read, now, out)?;
+            self.input.extend_from_slice(read.get(used..).unwrap_or_default());
+            Ok(())
+        } else {
+            let mut input = mem::take(&mut self.input);
+            input.extend_from_slice(read);
+            self.process(input, now, out)
+        }
+    }
+
+    /// Processes what was kept, and keeps what is left of it.
+    fn process(&mut self, mut input: Vec<u8>, now: Instant, out: &mut Vec<u8>) -> Result<(), End> {
+        let used = self.process_packets(&input, now, out)?;
+        if used < input.len() {
+            input.drain(..used);
+            self.input = input;
+        }
+        Ok(())
+    }
+
+    /// Processes the whole packets at the front of `bytes`, until one has to wait; gives how many
+    /// bytes they had.
+    fn process_packets(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, End> {
+        let mut used = 0;
+        while self.may_process() && out.len() < OUTPUT_MAX {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let Some(frame) = Frame::first(rest, self.front.settings.max_packet_bytes)? else {
+                break;
+            };
+            self.last_packet = now;
+            if frame.kind == SUBSCRIBE && !self.front.window.has_reached(self.routed) {
+                // What the client published before must not come back to a later subscription.
+                let (front, routed) = (Arc::clone(&self.front), self.routed);
+                let until = Box::pin(async move { front.window.reach(routed).await });
+                self.stall = Some(Box::new(Stall { until, message: None }));
+                break;
+            }
+            let packet = Packet::read(self.wire.version, &frame)?;
+            self.handle(packet, now, out)?;
+            used += frame.len;
+        }
+        Ok(used)
+    }
+
+    /// Publishes, now or once the log has room; nothing else is processed until then.
+    pub(super) fn route(&mut self, sealed: Sealed) -> Result<(), End> {
+        match self.front.window.try_append(sealed) {
+            Ok(offset) => self.routed = offset,
+            Err(AppendError::Ended) => return Err(End::RouterEnded),
+            Err(AppendError::Full(Full { sealed, cost })) => {
+                let until = Box::pin(self.front.window.room(cost));
+                self.stall = Some(Box::new(Stall { until, message: Some((sealed, cost)) }));
+            }
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, now: Instant) -> Result<(), End> {
+        if let Some(stall) = self.stall.take()
+            && let Some((sealed, cost)) = stall.message
+        {
+            self.routed = self.front.window.append(sealed, cost).map_err(|_| End::RouterEnded)?;
+        }
+        // It was us who did not listen.
+        self.last_packet = now;
+        Ok(())
+    }
+
+    /// Whether the next packet may be looked at.
+    fn may_process(&self) -> bool {
+        let congested =
+            || self.wire.version == Version::V3 && self.session.state().receipts.is_congested();
+        self.stall.is_none() && !congested()
+    }
+
+    fn wants_input(&self) -> bool {
+        self.output.len() < OUTPUT_MAX && self.may_process()
+    }
+
+    /// Sends `out`, and then what the session has for the client, as far as the socket takes it.
+    fn transmit(&mut self, out: &mut Vec<u8>, now: Instant) -> Result<(), End> {
+        loop {
+            let mut more = false;
+            if self.output.len() < OUTPUT_MAX {
+                let mut state = self.session.state();
+                while let Some((reply, id, reason)) = state.receipts.next_settled(self.wire.version)
+                {
+                    encode::reply(out, self.wire.version, reply, id, reason);
+                }
+                more = state.outbound.poll(out, &self.wire, &self.front.counters, now);
+            }
+            self.send(out, now)?;
+            out.clear();
+            if !more || !self.output.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends what is kept and then `out`, and keeps what the socket does not take.
+    fn send(&mut self, out: &[u8], now: Instant) -> Result<(), End> {
+        if self.output.is_empty() {
+            let sent = self.try_write(out)?;
+            if let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
+                self.output.extend_from_slice(rest);
+                self.output_since = now;
+            }
+            return Ok(());
+        }
+        self.output.extend_from_slice(out);
+        let kept = mem::take(&mut self.output);
+        let sent = self.try_write(&kept)?;
+        if sent > 0 {
+            self.output_since = now;
+        }
+        if sent < kept.len() {
+            self.output = kept;
+            self.output.drain(..sent);
+        }
+        Ok(())
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> Result<usize, End> {
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.try_write(rest) {
+                Ok(0) => return Err(End::Closed),
+                Ok(len) => sent += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => return Err(End::Closed),
+            }
+        }
+        self.front.counters.bytes_sent.add(sent as u64);
+        Ok(sent)
+    }
+
+    /// When a time-out has to be looked at next.
+    fn deadline(&self, now: Instant) -> Instant {
+        let mut deadline = now + NEVER;
+        if !self.keep_alive.is_zero() {
+            deadline = deadline.min(self.last_packet + self.keep_alive);
+        }
+        if !self.output.is_empty() {
+            deadline = deadline.min(self.output_since + self.write_timeout());
+        }
+        deadline
+    }
+
+    fn check_time(&mut self, now: Instant) -> Result<(), End> {
+        if !self.output.is_empty() && now >= self.output_since + self.write_timeout() {
+            return Err(End::WriteTimeout);
+        }
+        if !self.keep_alive.is_zero() && now >= self.last_packet + self.keep_alive {
+            if self.may_process() {
+                return Err(End::KeepAlive);
+            }
+            // It is us who don't listen.
+            self.last_packet = now;
+        }
+        Ok(())
+    }
+
+    fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.front.settings.write_timeout_ms)
+    }
+
+    /// Tells the client, publishes what is published for a client that is gone, and leaves the
+    /// session. Everything that the connection has published comes before that.
+    async fn close(mut self, end: End) {
+        self.count(end);
+        if self.wire.version == Version::V5
+            && let Some(reason) = end.reason()
+        {
+            encode::disconnect(&mut self.output, reason);
+        }
+        // Best effort: the client may be gone.
+        let _ = self.try_write(&self.output);
+        if let Some(stall) = self.stall.take()
+            && let Some((sealed, cost)) = stall.message
+        {
+            stall.until.await;
+            let _ = self.front.window.append(sealed, cost);
+        }
+        if let Sender::Client(origin) = self.sender.clone() {
+            self.leave(end, origin).await;
+        }
+        let ours = !matches!(end, End::Left | End::LeftWithWill | End::Closed);
+        if ours {
+            linger(self.stream).await;
+        }
+    }
+
+    async fn leave(&mut self, end: End, origin: Origin) {
+        let front = Arc::clone(&self.front);
+        let bound = lock(&front.addressing).remove(origin.connection);
+        let mut will = self.will.take().filter(|_| end != End::Left);
+        let mut told = None;
+        // A will is published when the session ends, whatever its delay.
+        if let Some(due) = will.take_if(|will| will.delay == 0 || self.session_expiry == 0) {
+            told = due.leaves_for().map(str::to_owned);
+            front.publish_will(DueWill { will: due, origin: origin.clone() }).await;
+        }
+        for pair in self.presence.missing_leaves(bound.as_ref(), told.as_deref()) {
+            front.counters.implied_leaves.increment();
+            let draft = Draft {
+                topic: Topic::Leave.as_str(),
+                payload: pair.as_bytes(),
+                properties: &[],
+                qos: Topic::Leave.qos(),
+                retain: false,
+                expires: None,
+                ack: None,
+            };
+            let sealed = front.sealer.seal(&self.sender, &draft);
+            let _ = front.window.append_when_room(sealed).await;
+        }
+        let will = will.map(|will| DueWill { will, origin });
+        let ended =
+            lock(&front.sessions).leave(&self.session, self.session_expiry, will, Instant::now());
+        front.rescheduled.notify_one();
+        if let Some(ended) = ended {
+            front.finish(ended).await;
+        }
+    }
+
+    fn count(&self, end: End) {
+        let counters = &self.front.counters;
+        match end {
+            End::Violation(reason) => {
+                tracing::debug!(%reason, client = &*self.session.client_id, "protocol violation");
+                counters.violations.increment();
+            }
+            End::KeepAlive => counters.keep_alive_timeouts.increment(),
+            End::WriteTimeout => counters.write_timeouts.increment(),
+            End::Kicked(Kick::TakenOver) => counters.take_overs.increment(),
+            End::Kicked(Kick::ShuttingDown)
+            | End::Left
+            | End::LeftWithWill
+            | End::Closed
+            | End::RouterEnded => {}
+        }
+    }
+}
+
+/// The packet type of SUBSCRIBE (section 2.1.2).
+const SUBSCRIBE: u8 = 8;
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
+/// Closes our half of a connection and gives the peer a moment to close its own.
+pub(crate) async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let closed = async {
+        let mut rest = [0; 512];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut rest) {
+                Ok(0) => return,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return,
+                _ => {}
+            }
+        }
+    };
+    let _ = timeout(LINGER, closed).await;
+}

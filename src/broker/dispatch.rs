@@ -1,0 +1,55 @@
+//! The front's reader of the log.
+
+use super::{front::Front, router::Reader, window::Side};
+use std::sync::Arc;
+
+/// Dispatches everything that the router brings, until it ends.
+pub(crate) async fn run(front: Arc<Front>, mut reader: Reader) {
+    let guard = EndGuard(front);
+    let front = &guard.0;
+    let mut gaps = Gaps::default();
+    while let Ok(entry) = reader.next().await {
+        front.counters.lost_in_log.add(gaps.before(entry.offset));
+        let sealed = entry.sealed;
+        if let Some(parcel) = front.sealer.open(sealed.topic, sealed.payload) {
+            front.dispatch(parcel);
+        }
+        front.window.consumed(Side::Front, entry.offset + 1);
+    }
+    tracing::error!("the router's thread has died");
+}
+
+/// Ends the front however dispatching ends.
+struct EndGuard(Arc<Front>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Notices what a reader of the log has missed.
+#[derive(Debug, Default)]
+pub(crate) struct Gaps {
+    next: u64,
+}
+
+impl Gaps {
+    /// How many messages are missing before this one.
+    pub(crate) fn before(&mut self, offset: u64) -> u64 {
+        let missing = offset.saturating_sub(self.next);
+        self.next = offset + 1;
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_of_the_offset_is_a_gap() {
+        let mut gaps = Gaps::default();
+        assert_eq!([0, 1, 5, 6].map(|offset| gaps.before(offset)), [0, 0, 3, 0]);
+    }
+}

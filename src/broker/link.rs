@@ -1,0 +1,157 @@
+//! The in-process client: receives what devices publish, publishes, binds and settles.
+
+use super::{
+    Ack, ConnectionId, Identity, Inbound, Outbound, Verdict,
+    dispatch::Gaps,
+    error::BrokerEnded,
+    front::Front,
+    lock::lock,
+    message::{Draft, Sender},
+    packet::Reason,
+    router::{Entry, Reader},
+    window::Side,
+};
+use capteur_protocol::Topic;
+use std::{fmt, sync::Arc};
+
+/// The receiving end of the in-process client: the five topics that devices publish on.
+pub struct Link {
+    front: Arc<Front>,
+    reader: Reader,
+    gaps: Gaps,
+    /// The offset up to which messages were returned, and now count as consumed.
+    returned: Option<u64>,
+}
+
+impl Link {
+    pub(super) fn new(front: Arc<Front>, reader: Reader) -> Self {
+        Self { front, reader, gaps: Gaps::default(), returned: None }
+    }
+
+    /// The next message, in the order in which the router took them. What is returned counts as
+    /// consumed when this or [`try_recv`](Self::try_recv) is called again; while much is not
+    /// consumed, the sockets are not read. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerEnded`] when the router has died.
+    pub async fn recv(&mut self) -> Result<Inbound, BrokerEnded> {
+        self.consume();
+        loop {
+            let entry = self.reader.next().await?;
+            if let Some(inbound) = self.open(entry) {
+                return Ok(inbound);
+            }
+        }
+    }
+
+    /// Like [`recv`](Self::recv), but `None` at once where nothing waits: lets the caller take a
+    /// burst as one.
+    pub fn try_recv(&mut self) -> Option<Inbound> {
+        self.consume();
+        loop {
+            let entry = self.reader.try_next()?;
+            if let Some(inbound) = self.open(entry) {
+                return Some(inbound);
+            }
+        }
+    }
+
+    fn consume(&mut self) {
+        if let Some(offset) = self.returned.take() {
+            self.front.window.consumed(Side::Process, offset);
+        }
+    }
+
+    /// What the client gets of an entry; what is not for it is consumed at once.
+    fn open(&mut self, entry: Entry) -> Option<Inbound> {
+        let Entry { offset, sealed } = entry;
+        self.front.counters.lost_in_log.add(self.gaps.before(offset));
+        let is_from_device = std::str::from_utf8(&sealed.topic)
+            .is_ok_and(|topic| topic.parse().is_ok_and(Topic::is_from_device));
+        let parcel = if is_from_device {
+            self.front.sealer.open(sealed.topic, sealed.payload)
+        } else {
+            None
+        };
+        let Some(parcel) = parcel else {
+            self.front.window.consumed(Side::Process, offset + 1);
+            return None;
+        };
+        self.returned = Some(offset + 1);
+        Some(Inbound {
+            origin: match parcel.sender {
+                Sender::Client(origin) => Some(origin),
+                Sender::Process | Sender::Probe(_) => None,
+            },
+            topic: parcel.message.topic,
+            payload: parcel.message.payload,
+            ack: parcel.ack,
+        })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.front.window.leave(Side::Process);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// What in-process code may do with the broker; cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    front: Arc<Front>,
+}
+
+impl Client {
+    pub(super) const fn new(front: Arc<Front>) -> Self {
+        Self { front }
+    }
+
+    /// Publishes; never waits. After the router's end it does nothing, which the receiving end
+    /// and [`serve`](super::Broker::serve) tell.
+    pub fn publish(&self, message: Outbound) {
+        let draft = Draft {
+            topic: message.topic,
+            payload: &message.payload,
+            properties: &[],
+            qos: message.qos.min(2),
+            retain: false,
+            expires: None,
+            ack: None,
+        };
+        let sealed = self.front.sealer.seal(&Sender::Process, &draft);
+        let _ = self.front.window.append_overdrawn(sealed);
+    }
+
+    /// Says who a connection is. Holds for what is published after it. Replaces what the
+    /// connection was; an address (MAC, pair) moves from the connection that had it. Does nothing
+    /// for a connection that has ended.
+    pub fn bind(&self, connection: ConnectionId, identity: Identity) {
+        lock(&self.front.addressing).bind(connection, identity);
+    }
+
+    /// Sends the PUBACK or PUBREC that a publisher waits for. They leave a connection in the order
+    /// of its publishes, whatever the order of these calls. Does nothing for a connection that
+    /// has ended, except that a QoS 2 exchange of a session that goes on is remembered as settled.
+    pub fn settle(&self, ack: Ack, verdict: Verdict) {
+        let reason = match verdict {
+            Verdict::Accepted => Reason::SUCCESS,
+            Verdict::NotAuthorized => Reason::NOT_AUTHORIZED,
+            Verdict::PayloadFormatInvalid => Reason::PAYLOAD_FORMAT_INVALID,
+        };
+        lock(&self.front.addressing).settle(ack, reason);
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
