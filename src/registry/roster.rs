@@ -1,0 +1,223 @@
+//! Every device, and the ways to find it.
+
+use crate::{
+    broker::{ConnectionId, Origin},
+    model::{Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState, SESSIONS_OPEN_MAX},
+};
+use capteur_protocol::{Mac, MacText, Name, Pair, SessionId};
+use std::collections::HashMap;
+
+/// How many of a device's latest connections stay bound to it. A board needs two to join.
+///
+/// The front does not tell when a connection without a pair ends, so older ones are let go. A
+/// connection that was let go counts as new: it may be bound again.
+const CONNECTIONS_MAX: usize = 4;
+
+/// A device as the hub holds it in memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// What is stored, with `last_seen` up to date.
+    pub(super) record: DeviceRecord,
+    /// Presence.
+    pub(super) state: DeviceState,
+    /// The last value of each channel.
+    pub(super) channels: Channels,
+    /// The connection that it is online on; `None` while it is not online.
+    pub(super) owner: Option<Origin>,
+    /// Its MAC as it last sent it.
+    pub(super) spelling: MacText,
+    /// The connections that are bound to it, oldest first.
+    connections: Vec<ConnectionId>,
+}
+
+impl Entry {
+    /// A device that is offline.
+    fn new(record: DeviceRecord) -> Self {
+        Self {
+            spelling: record.mac.into(),
+            record,
+            state: DeviceState::Offline,
+            channels: Channels::default(),
+            owner: None,
+            connections: Vec::new(),
+        }
+    }
+
+    /// Whether `pair` is of the session that was started, not of one that may be.
+    pub(super) fn has_started(&self, pair: &Pair) -> bool {
+        self.record.session.as_ref() == Some(pair)
+    }
+
+    /// Whether the hub takes what is said under this pair.
+    fn accepts(&self, pair: &Pair) -> bool {
+        self.has_started(pair) || self.record.offered.contains(pair)
+    }
+
+    /// Whether the device is online on another's connection, as far as can be told: ruling 12.
+    pub(super) fn is_held_against(&self, origin: &Origin) -> bool {
+        self.owner.as_ref().is_some_and(|owner| {
+            owner.address != origin.address && owner.client_id != origin.client_id
+        })
+    }
+
+    /// The device as people see it.
+    pub(super) fn device(&self) -> Device {
+        let DeviceRecord { mac, ref name, first_seen, last_seen, joined_at, left_at, .. } =
+            self.record;
+        let (state, channels) = (self.state, self.channels);
+        Device {
+            mac,
+            name: name.clone(),
+            state,
+            first_seen,
+            last_seen,
+            joined_at,
+            left_at,
+            channels,
+        }
+    }
+}
+
+/// Every device. Keeps the indexes true to the records.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    entries: HashMap<DeviceId, Box<Entry>>,
+    by_mac: HashMap<Mac, DeviceId>,
+    /// By [`Name::folded`].
+    by_name: HashMap<Box<str>, DeviceId>,
+    /// By every session that was started or may be.
+    by_session: HashMap<SessionId, DeviceId>,
+    by_connection: HashMap<ConnectionId, DeviceId>,
+}
+
+impl Roster {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().map(AsRef::as_ref)
+    }
+
+    pub(super) fn get(&self, id: DeviceId) -> Option<&Entry> {
+        self.entries.get(&id).map(AsRef::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, id: DeviceId) -> Option<&mut Entry> {
+        self.entries.get_mut(&id).map(AsMut::as_mut)
+    }
+
+    pub(super) fn by_mac(&self, mac: Mac) -> Option<DeviceId> {
+        self.by_mac.get(&mac).copied()
+    }
+
+    /// The device with this name now, without regard to case.
+    pub(super) fn by_name(&self, name: &Name) -> Option<DeviceId> {
+        self.by_name.get(folded(name.folded()).as_ref()).copied()
+    }
+
+    pub(super) fn by_key(&self, key: &DeviceKey) -> Option<DeviceId> {
+        match key {
+            DeviceKey::Mac(mac) => self.by_mac(*mac),
+            // Folded in the way of `Name::folded`.
+            DeviceKey::Name(text) => {
+                let folded = folded(text.chars().flat_map(char::to_lowercase));
+                self.by_name.get(folded.as_ref()).copied()
+            }
+        }
+    }
+
+    /// The device that speaks under this pair, where the pair is of a session that counts.
+    pub(super) fn by_pair(&self, pair: &Pair) -> Option<DeviceId> {
+        let id = *self.by_session.get(&pair.session)?;
+        self.get(id)?.accepts(pair).then_some(id)
+    }
+
+    /// The device that a connection is bound to.
+    pub(super) fn by_connection(&self, connection: ConnectionId) -> Option<DeviceId> {
+        self.by_connection.get(&connection).copied()
+    }
+
+    /// Adds a device that is offline. Its MAC and its name have to be free.
+    pub(super) fn insert(&mut self, record: DeviceRecord) {
+        let id = record.id;
+        self.by_mac.insert(record.mac, id);
+        self.by_name.insert(folded(record.name.folded()), id);
+        for pair in record.session.iter().chain(&record.offered) {
+            self.by_session.insert(pair.session, id);
+        }
+        self.entries.insert(id, Box::new(Entry::new(record)));
+    }
+
+    /// Takes a device out.
+    pub(super) fn remove(&mut self, id: DeviceId) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        let Entry { record, connections, .. } = *entry;
+        self.by_mac.remove(&record.mac);
+        self.by_name.remove(folded(record.name.folded()).as_ref());
+        for pair in record.session.iter().chain(&record.offered) {
+            self.by_session.remove(&pair.session);
+        }
+        for connection in connections {
+            self.by_connection.remove(&connection);
+        }
+    }
+
+    /// Gives a device another name, which has to be free. Its pairs keep theirs.
+    pub(super) fn rename(&mut self, id: DeviceId, name: Name) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        self.by_name.remove(folded(entry.record.name.folded()).as_ref());
+        self.by_name.insert(folded(name.folded()), id);
+        entry.record.name = name;
+    }
+
+    /// Adds a session that the device may start; beyond [`SESSIONS_OPEN_MAX`] the oldest goes.
+    pub(super) fn offer(&mut self, id: DeviceId, pair: Pair) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let offered = &mut entry.record.offered;
+        if offered.len() >= SESSIONS_OPEN_MAX {
+            self.by_session.remove(&offered.remove(0).session);
+        }
+        self.by_session.insert(pair.session, id);
+        offered.push(pair);
+    }
+
+    /// Makes an offered session the started one; the started one and the other offers end.
+    pub(super) fn start(&mut self, id: DeviceId, pair: &Pair) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let offered = std::mem::take(&mut entry.record.offered);
+        let started = entry.record.session.replace(pair.clone());
+        for ended in started.iter().chain(&offered) {
+            self.by_session.remove(&ended.session);
+        }
+        self.by_session.insert(pair.session, id);
+    }
+
+    /// Ends the started session; what is offered stays.
+    pub(super) fn end_session(&mut self, id: DeviceId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Some(pair) = entry.record.session.take() {
+            self.by_session.remove(&pair.session);
+        }
+    }
+
+    /// Binds a connection that is not bound to another device.
+    pub(super) fn bind(&mut self, connection: ConnectionId, id: DeviceId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if self.by_connection.insert(connection, id).is_some() {
+            return;
+        }
+        if entry.connections.len() >= CONNECTIONS_MAX {
+            // Not the one that the device is online on: its end has to be told under this identity.
+            let owner = entry.owner.as_ref().map(|owner| owner.connection);
+            let oldest = entry.connections.iter().position(|bound| Some(*bound) != owner);
+            let oldest = entry.connections.remove(oldest.unwrap_or_default());
+            self.by_connection.remove(&oldest);
+        }
+        entry.connections.push(connection);
+    }
+}
+
+fn folded(characters: impl Iterator<Item = char>) -> Box<str> {
+    characters.collect::<String>().into_boxed_str()
+}
