@@ -217,7 +217,9 @@ impl Task {
         loop {
             let mut batch = Batch::default();
             let deadline = self.shared.state().deadline();
-            let overdue = wait_until(deadline.map(|uptime| self.started + uptime));
+            // A time-out beyond what an instant can hold never comes.
+            let deadline = deadline.and_then(|uptime| self.started.checked_add(uptime));
+            let overdue = wait_until(deadline);
             tokio::select! {
                 () = &mut shutdown => break,
                 Some(error) = self.failures.recv() => return Err(error.into()),
@@ -233,7 +235,7 @@ impl Task {
             self.outlet.submit(batch).await?;
         }
         self.outlet.store.flush().await?;
-        Ok(())
+        self.failures.try_recv().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Takes in a message and those that wait behind it.

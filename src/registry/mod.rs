@@ -25,6 +25,8 @@ mod issuer;
 mod roster;
 mod state;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Parts, RegistryEnded, start};
 pub use error::DeviceError;

@@ -208,7 +208,11 @@ impl Roster {
             return;
         }
         if entry.connections.len() >= CONNECTIONS_MAX {
-            self.by_connection.remove(&entry.connections.remove(0));
+            // Not the one that the device is online on: its end has to be told under this identity.
+            let owner = entry.owner.as_ref().map(|owner| owner.connection);
+            let oldest = entry.connections.iter().position(|bound| Some(*bound) != owner);
+            let oldest = entry.connections.remove(oldest.unwrap_or_default());
+            self.by_connection.remove(&oldest);
         }
         entry.connections.push(connection);
     }

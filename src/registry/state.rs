@@ -90,7 +90,7 @@ impl State {
     /// Every device, by name.
     pub(super) fn devices(&self) -> Vec<Device> {
         let mut devices: Vec<_> = self.roster.iter().map(Entry::device).collect();
-        devices.sort_by(|a, b| a.name.folded().cmp(b.name.folded()));
+        devices.sort_by_cached_key(|device| device.name.folded().collect::<String>());
         devices
     }
 

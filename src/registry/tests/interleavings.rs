@@ -1,0 +1,465 @@
+//! Whatever boards, people, clocks and crashes do, in whatever order, what has to hold holds.
+
+use super::*;
+use crate::model::{CommandId, CommandState, DeviceState};
+use capteur_protocol::{Name, Percent, SessionId};
+use proptest::{collection::vec, prelude::*};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+const MACS: [&str; 3] = ["00:00:00:00:00:0a", "00:00:00:00:00:0B", "00:00:00:00:00:0C"];
+const NAMES: [&str; 4] = ["LeBron", "lebron", "capteur02", "Capteur01"];
+
+/// Which pair a board speaks under.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    /// The last that its hub assigned to it.
+    Latest,
+    /// Any that was ever assigned to anyone.
+    Any(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    /// A board connects: which, from which address, under which client id.
+    Connect(usize, u8, usize),
+    /// It sends its MAC, or another's.
+    Join(usize, Option<usize>),
+    Start(usize, Which, bool),
+    /// A leave, also of a connection that has ended: a will.
+    Leave(usize, Which, bool),
+    Read(usize, Which, Channel, u8, bool),
+    /// A connection ends.
+    End(usize),
+    /// The hub takes in what waits.
+    Hear(usize),
+    Commit,
+    Rename(usize, usize),
+    Forget(usize),
+    Switch(usize, bool),
+    Crash,
+    /// The clock on the wall steps, in seconds.
+    Step(i64),
+    /// Time passes, in milliseconds.
+    Pass(u16),
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![4 => Just(Which::Latest), 1 => any::<usize>().prop_map(Which::Any)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (board, connection) = (0..MACS.len(), any::<usize>());
+    let channel = prop::sample::select(&Channel::ALL[..]);
+    let foreign = prop::option::weighted(0.1, 0..MACS.len());
+    prop_oneof![
+        4 => (board.clone(), 0..2_u8, 0..4_usize).prop_map(|(b, a, c)| Op::Connect(b, a, c)),
+        6 => (connection, foreign).prop_map(|(c, mac)| Op::Join(c, mac)),
+        8 => (connection, which(), any::<bool>()).prop_map(|(c, p, q)| Op::Start(c, p, q)),
+        2 => (connection, which(), any::<bool>()).prop_map(|(c, p, q)| Op::Leave(c, p, q)),
+        8 => (connection, which(), channel, 0..2_u8, any::<bool>())
+            .prop_map(|(c, p, channel, v, q)| Op::Read(c, p, channel, v, q)),
+        2 => connection.prop_map(Op::End),
+        12 => (1..4_usize).prop_map(Op::Hear),
+        8 => Just(Op::Commit),
+        2 => (board.clone(), 0..NAMES.len()).prop_map(|(b, n)| Op::Rename(b, n)),
+        1 => board.clone().prop_map(Op::Forget),
+        3 => (board, any::<bool>()).prop_map(|(b, on)| Op::Switch(b, on)),
+        1 => Just(Op::Crash),
+        1 => prop_oneof![-100_000..100_000_i64, -2..3_i64].prop_map(Op::Step),
+        3 => (0..1_500_u16).prop_map(Op::Pass),
+    ]
+}
+
+struct Connection {
+    origin: Origin,
+    board: usize,
+    alive: bool,
+}
+
+/// The bench, the front as the registry knows it, and what was seen so far.
+struct World {
+    bench: Bench,
+    connections: Vec<Connection>,
+    /// What the front was told about each connection.
+    identities: HashMap<ConnectionId, Identity>,
+    /// Messages on their way from the front.
+    queue: VecDeque<(DeviceMessage, Origin, Option<Ack>)>,
+    /// Every pair that left the hub, and for whom.
+    assigned: Vec<(Mac, Pair)>,
+    highest: Option<SessionId>,
+    /// Acknowledgements that publishers wait for.
+    awaited: BTreeSet<(ConnectionId, u64)>,
+    /// Commands that have not come to their end.
+    running: HashSet<CommandId>,
+    /// What a follower of the live stream believes.
+    followed: BTreeMap<Mac, Device>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut bench = Bench::new();
+        bench.commits = false;
+        Self {
+            bench,
+            connections: Vec::new(),
+            identities: HashMap::new(),
+            queue: VecDeque::new(),
+            assigned: Vec::new(),
+            highest: None,
+            awaited: BTreeSet::new(),
+            running: HashSet::new(),
+            followed: BTreeMap::new(),
+        }
+    }
+
+    fn run(&mut self, op: Op) {
+        match op {
+            Op::Connect(board, host, client) => {
+                let origin = self.bench.connect(host, &format!("client{client}"));
+                self.connections.push(Connection { origin, board, alive: true });
+            }
+            Op::Join(at, foreign) => {
+                if let Some((origin, board)) = self.speaker(at, false) {
+                    let mac = MACS[foreign.unwrap_or(board)];
+                    self.send(joining(mac), origin, true);
+                }
+            }
+            Op::Start(at, which, acked) => {
+                self.send_pair(at, false, which, acked, DeviceMessage::Start);
+            }
+            Op::Leave(at, which, acked) => {
+                self.send_pair(at, true, which, acked, DeviceMessage::Leave);
+            }
+            Op::Read(at, which, channel, value, acked) => {
+                self.send_pair(at, false, which, acked, |pair| match channel {
+                    Channel::Led => DeviceMessage::Led(pair, value != 0),
+                    Channel::Button => DeviceMessage::Button(pair, value != 0),
+                    Channel::Photoresistor => {
+                        DeviceMessage::Photoresistor(pair, Percent::new(value).unwrap())
+                    }
+                });
+            }
+            Op::End(at) => {
+                if let Some((origin, _)) = self.speaker(at, false) {
+                    self.end(origin.connection);
+                }
+            }
+            Op::Hear(count) => (0..count).for_each(|_| self.hear()),
+            Op::Commit => self.commit(),
+            Op::Rename(board, name) => {
+                let name: Name = NAMES[name].parse().unwrap();
+                let mac = MACS[board];
+                let renamed =
+                    self.feed(|state, turn| state.rename(&key(mac), &name, "anna", turn).is_ok());
+                if renamed {
+                    assert_eq!(self.bench.device(mac).name, name);
+                }
+            }
+            Op::Forget(board) => {
+                let mac = MACS[board];
+                let online = self.state_of(mac) == Some(DeviceState::Online);
+                let forgotten =
+                    self.feed(|state, turn| state.forget(&key(mac), "anna", turn).is_ok());
+                assert!(!(online && forgotten));
+            }
+            Op::Switch(board, on) => {
+                let mac = MACS[board];
+                let online = self.state_of(mac) == Some(DeviceState::Online);
+                let issued =
+                    self.feed(|state, turn| state.switch_led(&key(mac), on, "anna", turn).ok());
+                assert_eq!(issued.is_some(), online);
+                self.running.extend(issued.map(|command| command.id));
+            }
+            Op::Crash => self.crash(),
+            Op::Step(seconds) => self.bench.wall += seconds * 1_000,
+            Op::Pass(millis) => {
+                self.bench.wall += i64::from(millis);
+                self.bench.uptime += Duration::from_millis(u64::from(millis));
+                self.feed(State::expire);
+            }
+        }
+        self.check();
+    }
+
+    /// A connection, and its board; one that has ended only where a will may speak.
+    fn speaker(&self, at: usize, ended: bool) -> Option<(Origin, usize)> {
+        let of_age: Vec<_> = self.connections.iter().filter(|one| ended || one.alive).collect();
+        // The latest connections speak most.
+        let back = (at % 6).min(of_age.len().checked_sub(1)?);
+        let connection = of_age[of_age.len() - 1 - back];
+        Some((connection.origin.clone(), connection.board))
+    }
+
+    fn send_pair(
+        &mut self,
+        at: usize,
+        ended: bool,
+        which: Which,
+        acked: bool,
+        message: impl FnOnce(Pair) -> DeviceMessage,
+    ) {
+        let Some((origin, board)) = self.speaker(at, ended) else { return };
+        let mac: Mac = MACS[board].parse().unwrap();
+        let pair = match which {
+            Which::Latest => self.assigned.iter().rfind(|(to, _)| *to == mac),
+            Which::Any(_) if self.assigned.is_empty() => None,
+            Which::Any(index) => self.assigned.get(index % self.assigned.len()),
+        };
+        if let Some((_, pair)) = pair {
+            self.send(message(pair.clone()), origin, acked);
+        }
+    }
+
+    fn send(&mut self, message: DeviceMessage, origin: Origin, acked: bool) {
+        let alive = self.is_alive(origin.connection);
+        let ack = (acked && alive).then(|| self.bench.ack(&origin));
+        self.awaited.extend(ack.map(|ack| (ack.connection, ack.number)));
+        self.queue.push_back((message, origin, ack));
+    }
+
+    fn is_alive(&self, connection: ConnectionId) -> bool {
+        self.connections.iter().any(|one| one.alive && one.origin.connection == connection)
+    }
+
+    /// A connection ends: the front says so on its behalf.
+    fn end(&mut self, connection: ConnectionId) {
+        for one in &mut self.connections {
+            one.alive &= one.origin.connection != connection;
+        }
+        self.imply_leave(connection);
+    }
+
+    fn imply_leave(&mut self, connection: ConnectionId) {
+        let pair = self.identities.remove(&connection).and_then(|identity| identity.pair);
+        let origin = self.connections.iter().find(|one| one.origin.connection == connection);
+        if let (Some(pair), Some(one)) = (pair, origin) {
+            self.queue.push_back((DeviceMessage::Leave(pair), one.origin.clone(), None));
+        }
+    }
+
+    /// The next message reaches the state machine.
+    fn hear(&mut self) {
+        let Some((message, origin, ack)) = self.queue.pop_front() else { return };
+        let before = (self.bench.state.devices(), self.view().devices);
+        let counts = message.pair().map(|pair| {
+            let mut records = before.1.values();
+            records.any(|record| {
+                record.session.as_ref() == Some(pair) || record.offered.contains(pair)
+            })
+        });
+        let (effects, settled) = self.feed_all(|state, turn| {
+            state.message(&message, &origin, ack, turn);
+        });
+        let changed = effects.iter().any(|effect| !matches!(effect, Effect::Settle(..)));
+        if counts == Some(false) {
+            assert!(!changed, "a stale pair has changed something: {message:?} {effects:?}");
+        }
+        match settled {
+            Some((Verdict::Accepted, When::Committed)) => {
+                assert!(stores(&effects).iter().any(|(_, urgency)| *urgency == Urgency::Now));
+            }
+            Some((_, When::AtOnce)) => assert!(!changed),
+            Some(other) => panic!("{other:?}"),
+            None => assert_eq!(ack, None),
+        }
+        if !changed {
+            assert_eq!(self.bench.state.devices(), before.0);
+        }
+    }
+
+    fn feed<T>(&mut self, feed: impl FnOnce(&mut State, &mut Turn<'_>) -> T) -> T {
+        let mut answer = None;
+        self.feed_all(|state, turn| answer = Some(feed(state, turn)));
+        answer.unwrap()
+    }
+
+    /// Feeds the state machine, checks what it asks for, and lets the front act on it.
+    fn feed_all(
+        &mut self,
+        feed: impl FnOnce(&mut State, &mut Turn<'_>),
+    ) -> (Vec<Effect>, Option<(Verdict, When)>) {
+        let ((), effects) = self.bench.turn(feed);
+        let mut settled = None;
+        let mut stored = Disk::default();
+        for effect in &effects {
+            match effect {
+                Effect::Store(Change::PutMarks(marks), _) => stored.marks = *marks,
+                Effect::Store(Change::PutDevice(record), _) => {
+                    stored.devices.insert(record.id, (**record).clone());
+                }
+                Effect::Publish(HubMessage::NameAssign(_, pair), when) => {
+                    assert_eq!(*when, When::Committed);
+                    assert_eq!(stored.marks.last_session, Some(pair.session));
+                    assert!(stored.devices.values().any(|record| record.offered.contains(pair)));
+                }
+                Effect::Settle(_, verdict, when) => {
+                    assert!(settled.replace((*verdict, *when)).is_none(), "settled twice");
+                }
+                Effect::Store(..) | Effect::Publish(..) => {}
+                Effect::Bind(..) | Effect::Event(_) | Effect::Resolve(_) => {}
+            }
+        }
+        self.observe();
+        (effects, settled)
+    }
+
+    fn commit(&mut self) {
+        self.bench.commit();
+        self.observe();
+    }
+
+    /// Takes note of what left the hub.
+    fn observe(&mut self) {
+        for (connection, identity) in std::mem::take(&mut self.bench.bound) {
+            // An address moves from the connection that had it.
+            for other in self.identities.values_mut() {
+                if other.pair == identity.pair {
+                    other.pair = None;
+                }
+            }
+            self.identities.insert(connection, identity);
+            if !self.is_alive(connection) {
+                self.imply_leave(connection);
+            }
+        }
+        for message in std::mem::take(&mut self.bench.published) {
+            if let HubMessage::NameAssign(to, pair) = message {
+                assert!(Some(pair.session) > self.highest, "session ids strictly grow");
+                assert!(Some(pair.session) <= self.bench.disk.marks.last_session);
+                self.highest = Some(pair.session);
+                self.assigned.push((to.mac(), pair));
+            }
+        }
+        for (ack, _) in std::mem::take(&mut self.bench.settled) {
+            assert!(self.awaited.remove(&(ack.connection, ack.number)), "nobody waits for it");
+        }
+        for event in std::mem::take(&mut self.bench.events) {
+            match event {
+                Event::Device(device) => {
+                    self.followed.insert(device.mac, device);
+                }
+                Event::Reading { mac, channel, value, at, .. } => {
+                    self.followed.get_mut(&mac).unwrap().channels.update(channel, value, at);
+                }
+                Event::Removed { mac } => assert!(self.followed.remove(&mac).is_some()),
+                Event::Command(_) => {}
+            }
+        }
+        for command in std::mem::take(&mut self.bench.resolved) {
+            assert_ne!(command.state, CommandState::Sent);
+            assert!(self.running.remove(&command.id), "a command ends once");
+        }
+    }
+
+    fn crash(&mut self) {
+        self.bench.restart();
+        self.connections.iter_mut().for_each(|one| one.alive = false);
+        self.identities.clear();
+        self.queue.clear();
+        self.awaited.clear();
+        self.running.clear();
+        self.followed =
+            self.bench.state.devices().into_iter().map(|device| (device.mac, device)).collect();
+        assert!(self.followed.values().all(|device| device.state == DeviceState::Offline));
+        for (id, record) in &self.bench.disk.devices {
+            let readings = self.bench.disk.last.iter().filter(|((of, _), _)| of == id);
+            let last = readings.map(|(_, last)| last.at).max();
+            let device = &self.followed[&record.mac];
+            assert_eq!(device.last_seen, record.last_seen.max(last.unwrap_or(Timestamp::MIN)));
+        }
+    }
+
+    fn state_of(&self, mac: &str) -> Option<DeviceState> {
+        self.bench.state.device(&key(mac)).ok().map(|device| device.state)
+    }
+
+    /// What will be on the medium once all is committed.
+    fn view(&self) -> Disk {
+        let mut view = self.bench.disk.clone();
+        for (change, _) in stores(&self.bench.uncommitted) {
+            view.apply(change);
+        }
+        view
+    }
+
+    /// What holds at every moment.
+    fn check(&self) {
+        let (view, devices) = (self.view(), self.bench.state.devices());
+        assert_eq!(devices.len(), view.devices.len());
+        let names: HashSet<String> =
+            devices.iter().map(|device| device.name.folded().collect()).collect();
+        assert_eq!(names.len(), devices.len(), "names are unique without regard to case");
+        for device in &devices {
+            let id = self.bench.state.device_id(&device.mac.into()).unwrap();
+            let record = &view.devices[&id];
+            let stored = Device {
+                mac: record.mac,
+                name: record.name.clone(),
+                first_seen: record.first_seen,
+                joined_at: record.joined_at,
+                left_at: record.left_at,
+                ..device.clone()
+            };
+            assert_eq!(*device, stored, "what is known is what will be stored");
+            for channel in Channel::ALL {
+                let last = view.last.get(&(id, channel)).copied();
+                assert_eq!(device.channels.get(channel), last);
+            }
+            // A sign of life that changes nothing else is not told.
+            let followed = &self.followed[&device.mac];
+            let told = Device { last_seen: device.last_seen, ..followed.clone() };
+            assert_eq!(*device, told, "who follows the stream knows the state");
+            if device.state == DeviceState::Online {
+                assert_eq!(device.left_at, None);
+                let pair = record.session.as_ref().expect("online without a session");
+                let on = |identity: &Identity| identity.pair.as_ref() == Some(pair);
+                let lives = self.identities.iter().any(|(at, who)| on(who) && self.is_alive(*at));
+                let ends = |(message, _, _): &(DeviceMessage, Origin, Option<Ack>)| {
+                    *message == DeviceMessage::Leave(pair.clone())
+                };
+                assert!(lives || self.queue.iter().any(ends), "online on no connection");
+            }
+        }
+        assert_eq!(devices.len(), self.followed.len());
+    }
+
+    /// Names are a device's for ever, but for people and crashes.
+    fn names(&self) -> BTreeMap<Mac, Name> {
+        self.bench.state.devices().into_iter().map(|device| (device.mac, device.name)).collect()
+    }
+
+    /// Everything comes to its end.
+    fn settle_down(&mut self) {
+        while !self.queue.is_empty() {
+            self.run(Op::Hear(1));
+        }
+        self.bench.uptime += TIMEOUT;
+        self.feed(State::expire);
+        self.commit();
+        assert!(self.awaited.is_empty(), "an acknowledgement is missing: {:?}", self.awaited);
+        assert!(self.running.is_empty(), "a command has no end: {:?}", self.running);
+        let view = self.bench.disk.devices.clone();
+        self.run(Op::Crash);
+        assert_eq!(view, self.bench.disk.devices);
+        self.run(Op::Hear(1));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn what_has_to_hold_holds_in_any_order_of_things(ops in vec(op(), 1..150)) {
+        let mut world = World::new();
+        for op in ops {
+            let before = world.names();
+            world.run(op);
+            if !matches!(op, Op::Rename(..) | Op::Crash) {
+                for (mac, name) in world.names() {
+                    prop_assert_eq!(before.get(&mac).unwrap_or(&name), &name);
+                }
+            }
+        }
+        world.settle_down();
+    }
+}
