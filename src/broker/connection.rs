@@ -51,7 +51,7 @@ const OUTPUT_MAX: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Longer than any time-out that is set.
-const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+const NEVER: Duration = Duration::from_hours(24);
 
 thread_local! {
     /// Read and write buffer of this thread.
@@ -82,7 +82,7 @@ pub(crate) struct Connection {
     pub(super) session_expiry: u32,
     pub(super) will: Option<Box<Will>>,
     pub(super) presence: Presence,
-    pub(super) aliases: Option<Box<HashMap<u16, Arc<str>>>>,
+    pub(super) aliases: HashMap<u16, Arc<str>>,
     /// How many acknowledgements were asked for.
     pub(super) acks: u64,
     /// The offset in the log after what this connection published.
@@ -130,6 +130,7 @@ pub(crate) enum End {
 
 /// What a connection's task was woken for.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent events of one moment, not a state")]
 struct Ready {
     woken: bool,
     resumed: bool,
@@ -170,7 +171,7 @@ impl Connection {
             session_expiry: parts.session_expiry,
             will: parts.will,
             presence: Presence::default(),
-            aliases: None,
+            aliases: HashMap::new(),
             acks: 0,
             routed: 0,
             stall: None,
@@ -361,7 +362,7 @@ impl Connection {
                 {
                     encode::reply(out, self.wire.version, reply, id, reason);
                 }
-                more = state.outbound.poll(out, &self.wire, &self.front.counters, now);
+                more = state.outbound.poll(out, self.wire, &self.front.counters, now);
             }
             self.send(out, now)?;
             out.clear();
@@ -541,4 +542,22 @@ pub(crate) async fn linger(mut stream: TcpStream) {
         }
     };
     let _ = timeout(LINGER, closed).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Broker, tests::settings};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn the_task_of_a_connection_is_small() {
+        let (broker, _link) = Broker::start(&settings()).unwrap();
+        let listener = TcpListener::bind(settings().listen).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = OpenSocket::new(Arc::clone(&broker.front));
+        let task = serve(socket, stream, IpAddr::from([127, 0, 0, 1]));
+        let bytes = size_of_val(&task) + size_of::<Session>();
+        assert!(bytes < 1536, "{bytes}");
+    }
 }

@@ -133,15 +133,14 @@ impl Connection {
         if !(1..=TOPIC_ALIAS_MAXIMUM).contains(&alias) {
             return Err(Reason::TOPIC_ALIAS_INVALID);
         }
-        let known = self.aliases.as_ref().and_then(|aliases| aliases.get(&alias));
-        known.cloned().ok_or(Reason::PROTOCOL_ERROR)
+        self.aliases.get(&alias).cloned().ok_or(Reason::PROTOCOL_ERROR)
     }
 
     fn set_alias(&mut self, alias: u16, topic: &str) -> Result<(), Reason> {
         if !(1..=TOPIC_ALIAS_MAXIMUM).contains(&alias) {
             return Err(Reason::TOPIC_ALIAS_INVALID);
         }
-        self.aliases.get_or_insert_default().insert(alias, topic.into());
+        self.aliases.insert(alias, topic.into());
         Ok(())
     }
 

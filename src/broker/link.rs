@@ -117,11 +117,12 @@ impl Client {
     /// Publishes; never waits. After the router's end it does nothing, which the receiving end
     /// and [`serve`](super::Broker::serve) tell.
     pub fn publish(&self, message: Outbound) {
+        let Outbound { topic, payload, qos } = message;
         let draft = Draft {
-            topic: message.topic,
-            payload: &message.payload,
+            topic,
+            payload: &payload,
             properties: &[],
-            qos: message.qos.min(2),
+            qos: qos.min(2),
             retain: false,
             expires: None,
             ack: None,

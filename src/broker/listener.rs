@@ -68,7 +68,7 @@ fn spawn(front: &Arc<Front>, stream: TcpStream, peer: SocketAddr) {
 pub(crate) struct OpenSocket(Arc<Front>);
 
 impl OpenSocket {
-    fn new(front: Arc<Front>) -> Self {
+    pub(crate) fn new(front: Arc<Front>) -> Self {
         front.sockets.send_modify(|open| *open += 1);
         Self(front)
     }

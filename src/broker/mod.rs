@@ -9,31 +9,31 @@
 //!
 //! From a socket inwards:
 //!
-//! - [`listener`]: accepts sockets; the server's start and stop
-//! - [`handshake`]: from an open socket to a session
-//! - [`connection`]: one client's task: bytes in, bytes out, time-outs, the end
-//! - [`handler`]: what each packet does
-//! - [`packet`]: packets from and to bytes
-//! - [`access`]: who may do what
+//! - `listener`: accepts sockets; the server's start and stop
+//! - `handshake`: from an open socket to a session
+//! - `connection`: one client's task: bytes in, bytes out, time-outs, the end
+//! - `handler`: what each packet does
+//! - `packet`: packets from and to bytes
+//! - `access`: who may do what
 //!
 //! What a client has:
 //!
-//! - [`session`], [`sessions`]: state over all connections of a client; take-over and expiry
-//! - [`receipts`]: what it published and waits for
-//! - [`outbound`]: what waits for it
-//! - [`will`], [`presence`]: what is published when it is gone
+//! - `session`, `sessions`: state over all connections of a client; take-over and expiry
+//! - `receipts`: what it published and waits for
+//! - `outbound`: what waits for it
+//! - `will`, `presence`: what is published when it is gone
 //!
 //! Messages:
 //!
-//! - [`message`]: messages, and how they are sealed for the router
-//! - [`router`]: the one file that names rumqttd's router
-//! - [`window`]: permits, so that the router's log never wraps over what was not consumed
-//! - [`front`], [`dispatch`]: what all connections share; messages to their receivers
-//! - [`topic`], [`subscriptions`], [`retained`]: names, filters, and what they lead to
-//! - [`addressing`]: messages that name one device
-//! - [`link`]: the in-process client
+//! - `message`: messages, and how they are sealed for the router
+//! - `router`: the one file that names rumqttd's router
+//! - `window`: permits, so that the router's log never wraps over what was not consumed
+//! - `front`, `dispatch`: what all connections share; messages to their receivers
+//! - `topic`, `subscriptions`, `retained`: names, filters, and what they lead to
+//! - `addressing`: messages that name one device
+//! - `link`: the in-process client
 //!
-//! - [`stats`], [`error`], [`lock`]: counters, errors, locks
+//! - `stats`, `error`, `lock`: counters, errors, locks
 
 mod access;
 mod addressing;
@@ -204,5 +204,48 @@ impl Broker {
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Anonymous;
+    use message::Sealed;
+
+    pub(super) fn settings() -> config::Mqtt {
+        config::Mqtt {
+            listen: ([127, 0, 0, 1], 0).into(),
+            anonymous: Anonymous::Full,
+            max_connections: 10,
+            max_packet_bytes: 1024,
+            connect_timeout_ms: 10_000,
+            write_timeout_ms: 10_000,
+            max_session_expiry_s: 10,
+            max_queued_messages: 10,
+            max_retained: 10,
+            max_topics: 10,
+        }
+    }
+
+    #[tokio::test]
+    async fn everybody_is_told_when_the_router_dies() {
+        let (broker, mut link) = Broker::start(&settings()).unwrap();
+        let listener = TcpListener::bind(settings().listen).await.unwrap();
+        let server = broker.clone();
+        let served =
+            tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
+        broker.probe().await.unwrap();
+        // A topic that the router's own matching panics on; nothing else would let it through.
+        let deadly = Sealed { topic: "é".into(), payload: "x".into() };
+        broker.front.window.append_overdrawn(deadly).unwrap();
+        assert!(link.recv().await.is_err());
+        assert!(served.await.unwrap().is_err());
+        assert!(broker.probe().await.is_err());
+    }
+
+    #[test]
+    fn starting_outside_a_runtime_is_an_error() {
+        assert!(Broker::start(&settings()).is_err());
     }
 }

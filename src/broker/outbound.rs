@@ -97,7 +97,7 @@ impl Outbound {
     pub(crate) fn poll(
         &mut self,
         out: &mut Vec<u8>,
-        wire: &Wire,
+        wire: Wire,
         counters: &Counters,
         now: Instant,
     ) -> bool {
@@ -259,8 +259,8 @@ mod tests {
         }
     }
 
-    /// What is sent: (payload, id, duplicate) of PUBLISHes, ("rel", id, false) of PUBRELs.
-    fn sent(outbound: &mut Outbound, wire: &Wire) -> Vec<(String, u16, bool)> {
+    /// What is sent: (payload, id, duplicate) of each PUBLISH, ("rel", id, false) of each PUBREL.
+    fn sent(outbound: &mut Outbound, wire: Wire) -> Vec<(String, u16, bool)> {
         let mut out = Vec::new();
         while outbound.poll(&mut out, wire, &Counters::default(), Instant::now()) {}
         let mut sent = Vec::new();
@@ -286,12 +286,12 @@ mod tests {
         for number in 1..=5 {
             outbound.push(delivery(number, 1), 100).unwrap();
         }
-        assert_eq!(sent(&mut outbound, &WIRE).len(), 3);
+        assert_eq!(sent(&mut outbound, WIRE).len(), 3);
         outbound.acknowledge(2);
-        assert_eq!(sent(&mut outbound, &WIRE), [("4".into(), 4, false)]);
+        assert_eq!(sent(&mut outbound, WIRE), [("4".into(), 4, false)]);
         outbound.acknowledge(1);
         outbound.acknowledge(3);
-        assert_eq!(sent(&mut outbound, &WIRE), [("5".into(), 5, false)]);
+        assert_eq!(sent(&mut outbound, WIRE), [("5".into(), 5, false)]);
     }
 
     #[test]
@@ -300,11 +300,11 @@ mod tests {
         for number in 1..=3 {
             outbound.push(delivery(number, 2), 100).unwrap();
         }
-        sent(&mut outbound, &WIRE);
+        sent(&mut outbound, WIRE);
         assert_eq!(outbound.receive(2, Reason::SUCCESS), Some(Reason::SUCCESS));
         outbound.disconnect();
         assert_eq!(
-            sent(&mut outbound, &WIRE),
+            sent(&mut outbound, WIRE),
             [("1".into(), 1, true), ("rel".into(), 2, false), ("3".into(), 3, true)]
         );
         outbound.complete(2);
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(outbound.push(delivery(4, 1), 3), Err(QueueFull));
         assert_eq!(outbound.push(delivery(5, 1), 3), Err(QueueFull));
         assert_eq!(outbound.push(delivery(6, 1), 3), Err(QueueFull));
-        let payloads: Vec<_> = sent(&mut outbound, &WIRE).into_iter().map(|one| one.0).collect();
+        let payloads: Vec<_> = sent(&mut outbound, WIRE).into_iter().map(|one| one.0).collect();
         assert_eq!(payloads, ["1", "4", "5"]);
     }
 
@@ -342,7 +342,7 @@ mod tests {
         let counters = Counters::default();
         let mut out = Vec::new();
         let now = Instant::now() + Duration::from_secs(1);
-        while outbound.poll(&mut out, &WIRE, &counters, now) {}
+        while outbound.poll(&mut out, WIRE, &counters, now) {}
         let stats = counters.snapshot();
         assert_eq!((stats.dropped_too_large, stats.dropped_expired), (1, 1));
         assert_eq!(stats.sent_qos1, 1);
@@ -355,11 +355,11 @@ mod tests {
             outbound.push(delivery(number, 1), 100).unwrap();
         }
         assert_eq!(
-            sent(&mut outbound, &WIRE),
+            sent(&mut outbound, WIRE),
             [("1".into(), u16::MAX, false), ("2".into(), 1, false)]
         );
         outbound.last_id = 0;
         outbound.push(delivery(3, 1), 100).unwrap();
-        assert_eq!(sent(&mut outbound, &WIRE), [("3".into(), 2, false)]);
+        assert_eq!(sent(&mut outbound, WIRE), [("3".into(), 2, false)]);
     }
 }

@@ -200,12 +200,11 @@ impl Sessions {
 
     /// Ends the absent session that would end first, or any if all are kept for ever.
     fn end_earliest(&mut self) -> Option<Ended> {
-        let client_id = match self.deadlines.pop_first() {
-            Some((_, client_id)) => client_id,
-            None => {
-                let absent = self.clients.iter().find(|(_, client)| client.absent.is_some())?;
-                Arc::clone(absent.0)
-            }
+        let client_id = if let Some((_, client_id)) = self.deadlines.pop_first() {
+            client_id
+        } else {
+            let absent = self.clients.iter().find(|(_, client)| client.absent.is_some())?;
+            Arc::clone(absent.0)
         };
         let client = self.clients.remove(&client_id)?;
         let will = client.absent.and_then(|absent| absent.will).map(|(_, will)| will);

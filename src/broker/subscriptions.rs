@@ -65,16 +65,12 @@ impl<S: Eq> Subscriptions<S> {
         } else {
             self.exact.entry(filter.into()).or_default()
         };
-        match subscribers.iter_mut().find(|known| known.session == session) {
-            Some(known) => {
-                known.options = options;
-                false
-            }
-            None => {
-                subscribers.push(Subscriber { session, options });
-                true
-            }
+        if let Some(known) = subscribers.iter_mut().find(|known| known.session == session) {
+            known.options = options;
+            return false;
         }
+        subscribers.push(Subscriber { session, options });
+        true
     }
 
     /// Takes a subscription away. False if there was none.

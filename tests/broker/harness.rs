@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Longer than anything takes, however busy the machine is.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) const MAC: &str = "61:EC:ED:3B:25:B1";
 pub(crate) const PAIR: &str = "capteur01;1743946777.603371";
@@ -39,7 +39,8 @@ pub(crate) struct Hub {
     pub(crate) address: SocketAddr,
     pub(crate) broker: Broker,
     pub(crate) client: Client,
-    pub(crate) link: Link,
+    /// Until it is drained.
+    link: Option<Link>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), BrokerEnded>>,
 }
@@ -54,21 +55,38 @@ impl Hub {
         let listener = TcpListener::bind(settings.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = broker.clone();
+        let front = broker.clone();
         let served = tokio::spawn(async move {
-            server
+            front
                 .serve(listener, async {
                     let _ = stopped.await;
                 })
                 .await
         });
         let client = broker.client();
-        Self { address, broker, client, link, stop, served }
+        Self { address, broker, client, link: Some(link), stop, served }
+    }
+
+    pub(crate) const fn link(&mut self) -> &mut Link {
+        self.link.as_mut().expect("is drained")
+    }
+
+    /// From now on, takes and settles whatever comes.
+    pub(crate) fn drain(&mut self) {
+        let mut link = self.link.take().expect("is drained already");
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            while let Ok(inbound) = link.recv().await {
+                if let Some(ack) = inbound.ack {
+                    client.settle(ack, Verdict::Accepted);
+                }
+            }
+        });
     }
 
     /// The next message of a device.
     pub(crate) async fn recv(&mut self) -> Inbound {
-        timeout(DEADLINE, self.link.recv()).await.expect("no message came").unwrap()
+        timeout(DEADLINE, self.link().recv()).await.expect("no message came").unwrap()
     }
 
     /// The next message of a device, as text, settled.
@@ -110,13 +128,13 @@ impl Hub {
         .unwrap_or_else(|_| panic!("never came to hold: {:?}", self.stats()))
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
+        // As the registry does until the end.
+        if self.link.is_some() {
+            self.drain();
+        }
         self.stop.send(()).unwrap();
-        // The link goes on being read, as the registry does until the end.
-        let mut link = self.link;
-        let reading = tokio::spawn(async move { while link.recv().await.is_ok() {} });
         timeout(DEADLINE, self.served).await.unwrap().unwrap().unwrap();
-        reading.abort();
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct PublishOut<'a> {
 /// The acknowledgements that share one form (sections 3.4 to 3.7), with their fixed header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[expect(clippy::enum_variant_names, reason = "the names of the standard")]
 pub(crate) enum Reply {
     PubAck = 0x40,
     PubRec = 0x50,
@@ -183,11 +184,15 @@ pub(crate) fn disconnect(out: &mut Vec<u8>, reason: Reason) {
 /// Writes a variable byte integer; lengths of packets that we send are below its limit, since
 /// nothing longer comes in.
 pub(crate) fn varint(out: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+    loop {
+        let [digit, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            out.push(digit);
+            return;
+        }
+        out.push(digit | 0x80);
     }
-    out.push(value as u8 & 0x7f);
 }
 
 const fn varint_len(value: usize) -> usize {

@@ -6,13 +6,13 @@
 //!
 //! # Layout
 //!
-//! - [`reason`]: reason codes; also what decoding fails with
-//! - [`reader`]: the data representations of section 1.5
-//! - [`frame`]: the fixed header of section 2.1
-//! - [`property`]: the property lists of section 2.2.2
-//! - [`connect`]: CONNECT, which decides the protocol level of a connection
-//! - [`decode`]: every other packet that a client sends
-//! - [`encode`]: the packets that a server sends
+//! - `reason`: reason codes; also what decoding fails with
+//! - `reader`: the data representations of section 1.5
+//! - `frame`: the fixed header of section 2.1
+//! - `property`: the property lists of section 2.2.2
+//! - `connect`: CONNECT, which decides the protocol level of a connection
+//! - `decode`: every other packet that a client sends
+//! - `encode`: the packets that a server sends
 
 pub(crate) mod connect;
 pub(crate) mod decode;
