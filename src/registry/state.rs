@@ -515,6 +515,14 @@ impl State {
     }
 }
 
+#[cfg(test)]
+impl State {
+    /// Panics where the state contradicts itself.
+    pub(super) fn check(&self) {
+        self.roster.check();
+    }
+}
+
 /// Adds a line to a device's log.
 fn log(id: DeviceId, kind: LogKind, urgency: Urgency, turn: &mut Turn<'_>) {
     let entry = LogEntry { at: turn.now.wall, kind };
