@@ -683,3 +683,8 @@ fn devices_are_listed_by_name_and_counted_by_state() {
     assert_eq!((stats.devices["online"], stats.devices["joining"]), (1, 1));
     assert_eq!((stats.sessions_opened, stats.joins, stats.accepted["state/join"]), (2, 1, 3));
 }
+
+#[test]
+fn a_device_takes_a_few_hundred_bytes() {
+    assert!(size_of::<crate::registry::roster::Entry>() <= 512);
+}
