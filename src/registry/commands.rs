@@ -106,10 +106,13 @@ impl Commands {
         Some(pending.since.saturating_add(self.timeout))
     }
 
-    /// A device whose command has waited too long.
-    pub(super) fn overdue(&self, now: Moment) -> Option<DeviceId> {
-        let (_, pending) = self.pending.first_key_value()?;
-        self.deadline().is_some_and(|deadline| deadline <= now.uptime).then_some(pending.device)
+    /// The devices whose commands have waited too long, longest first.
+    pub(super) fn overdue(&self, now: Moment) -> Vec<DeviceId> {
+        self.pending
+            .values()
+            .take_while(|pending| pending.since.saturating_add(self.timeout) <= now.uptime)
+            .map(|pending| pending.device)
+            .collect()
     }
 
     /// A command, as long as it is remembered.

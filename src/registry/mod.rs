@@ -6,7 +6,9 @@
 //!
 //! # Layout
 //!
-//! - `state`: the rules of the session protocol
+//! - `state`: who is who, and the steps that all inputs share
+//! - `messages`: what devices say: the rules of the session protocol
+//! - `requests`: what people ask for: renames, LED commands and their end
 //! - `roster`: every device, and the ways to find it
 //! - `issuer`: device numbers, names and session ids that are given out once
 //! - `commands`: orders that wait for their confirmation, and the last that did
@@ -22,6 +24,8 @@ mod effect;
 pub mod error;
 pub mod handle;
 mod issuer;
+mod messages;
+mod requests;
 mod roster;
 mod state;
 pub mod stats;

@@ -218,6 +218,32 @@ impl Roster {
     }
 }
 
+#[cfg(test)]
+impl Roster {
+    /// Panics where an index does not say what the entries say.
+    pub(super) fn check(&self) {
+        let (mut sessions, mut connections) = (0, 0);
+        for (id, entry) in &self.entries {
+            assert_eq!(self.by_mac.get(&entry.record.mac), Some(id));
+            assert_eq!(self.by_name(&entry.record.name), Some(*id));
+            for pair in entry.record.session.iter().chain(&entry.record.offered) {
+                assert_eq!(self.by_session.get(&pair.session), Some(id));
+                sessions += 1;
+            }
+            for connection in &entry.connections {
+                assert_eq!(self.by_connection.get(connection), Some(id));
+                connections += 1;
+            }
+            let owner = entry.owner.as_ref().map(|owner| owner.connection);
+            assert!(owner.is_none_or(|owner| entry.connections.contains(&owner)));
+            assert_eq!(owner.is_some(), entry.state == DeviceState::Online);
+        }
+        let indexed = [self.by_mac.len(), self.by_name.len()];
+        assert_eq!(indexed, [self.entries.len(); 2]);
+        assert_eq!((self.by_session.len(), self.by_connection.len()), (sessions, connections));
+    }
+}
+
 fn folded(characters: impl Iterator<Item = char>) -> Box<str> {
     characters.collect::<String>().into_boxed_str()
 }

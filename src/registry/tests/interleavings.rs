@@ -16,6 +16,8 @@ enum Which {
     Latest,
     /// Any that was ever assigned to anyone.
     Any(usize),
+    /// The session of one and the name of the other.
+    Mixed(usize, usize),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +46,12 @@ enum Op {
 }
 
 fn which() -> impl Strategy<Value = Which> {
-    prop_oneof![4 => Just(Which::Latest), 1 => any::<usize>().prop_map(Which::Any)]
+    let index = any::<usize>();
+    prop_oneof![
+        16 => Just(Which::Latest),
+        4 => index.prop_map(Which::Any),
+        1 => (index, index).prop_map(|(session, name)| Which::Mixed(session, name)),
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -76,6 +83,29 @@ struct Connection {
     alive: bool,
 }
 
+/// The pairs of a device that count, as the rulings have it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Pairs {
+    started: Option<Pair>,
+    offered: Vec<Pair>,
+}
+
+impl Pairs {
+    fn of(record: &DeviceRecord) -> Self {
+        Self { started: record.session.clone(), offered: record.offered.clone() }
+    }
+
+    fn count(&self, pair: &Pair) -> bool {
+        self.started.as_ref() == Some(pair) || self.offered.contains(pair)
+    }
+
+    fn start(&mut self, pair: &Pair) {
+        if self.started.as_ref() != Some(pair) {
+            *self = Self { started: Some(pair.clone()), offered: Vec::new() };
+        }
+    }
+}
+
 /// The bench, the front as the registry knows it, and what was seen so far.
 struct World {
     bench: Bench,
@@ -87,6 +117,8 @@ struct World {
     /// Every pair that left the hub, and for whom.
     assigned: Vec<(Mac, Pair)>,
     highest: Option<SessionId>,
+    /// Which pairs count.
+    pairs: BTreeMap<Mac, Pairs>,
     /// Acknowledgements that publishers wait for.
     awaited: BTreeSet<(ConnectionId, u64)>,
     /// Commands that have not come to their end.
@@ -106,6 +138,7 @@ impl World {
             queue: VecDeque::new(),
             assigned: Vec::new(),
             highest: None,
+            pairs: BTreeMap::new(),
             awaited: BTreeSet::new(),
             running: HashSet::new(),
             followed: BTreeMap::new(),
@@ -161,6 +194,9 @@ impl World {
                 let forgotten =
                     self.feed(|state, turn| state.forget(&key(mac), "anna", turn).is_ok());
                 assert!(!(online && forgotten));
+                if forgotten {
+                    self.pairs.remove(&mac.parse().unwrap());
+                }
             }
             Op::Switch(board, on) => {
                 let mac = MACS[board];
@@ -200,13 +236,21 @@ impl World {
     ) {
         let Some((origin, board)) = self.speaker(at, ended) else { return };
         let mac: Mac = MACS[board].parse().unwrap();
-        let pair = match which {
-            Which::Latest => self.assigned.iter().rfind(|(to, _)| *to == mac),
-            Which::Any(_) if self.assigned.is_empty() => None,
-            Which::Any(index) => self.assigned.get(index % self.assigned.len()),
+        let any = |index: usize| {
+            let index = index.checked_rem(self.assigned.len())?;
+            Some(self.assigned[index].1.clone())
         };
-        if let Some((_, pair)) = pair {
-            self.send(message(pair.clone()), origin, acked);
+        let pair = match which {
+            Which::Latest => {
+                self.assigned.iter().rfind(|(to, _)| *to == mac).map(|(_, pair)| pair.clone())
+            }
+            Which::Any(index) => any(index),
+            Which::Mixed(session, name) => any(session)
+                .zip(any(name))
+                .map(|(session, name)| Pair { name: name.name, session: session.session }),
+        };
+        if let Some(pair) = pair {
+            self.send(message(pair), origin, acked);
         }
     }
 
@@ -240,20 +284,38 @@ impl World {
     /// The next message reaches the state machine.
     fn hear(&mut self) {
         let Some((message, origin, ack)) = self.queue.pop_front() else { return };
-        let before = (self.bench.state.devices(), self.view().devices);
-        let counts = message.pair().map(|pair| {
-            let mut records = before.1.values();
-            records.any(|record| {
-                record.session.as_ref() == Some(pair) || record.offered.contains(pair)
-            })
+        let before = self.bench.state.devices();
+        let speaker = message.pair().map(|pair| {
+            self.pairs.iter().find(|(_, pairs)| pairs.count(pair)).map(|(mac, _)| *mac)
         });
+        let offline = speaker.flatten().and_then(|mac| {
+            before.iter().find(|device| device.mac == mac).map(|device| device.state)
+        }) == Some(DeviceState::Offline);
         let (effects, settled) = self.feed_all(|state, turn| {
             state.message(&message, &origin, ack, turn);
         });
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Settle(..)));
-        if counts == Some(false) {
-            assert!(!changed, "a stale pair has changed something: {message:?} {effects:?}");
+        match speaker {
+            Some(None) => assert!(!changed, "a stale pair has changed something: {effects:?}"),
+            Some(Some(_)) if !changed => {
+                assert!(settled.is_none_or(|(verdict, _)| verdict == Verdict::NotAuthorized));
+            }
+            _ => {}
         }
+        if changed {
+            match &message {
+                DeviceMessage::Join(mac) => {
+                    self.pairs.entry(mac.mac()).or_default().started = None;
+                }
+                DeviceMessage::Leave(_) => {}
+                DeviceMessage::Start(pair) => self.started(speaker.flatten(), pair),
+                reading if offline => {
+                    reading.pair().into_iter().for_each(|p| self.started(speaker.flatten(), p));
+                }
+                _ => {}
+            }
+        }
+        self.offered(&effects);
         match settled {
             Some((Verdict::Accepted, When::Committed)) => {
                 assert!(stores(&effects).iter().any(|(_, urgency)| *urgency == Urgency::Now));
@@ -263,13 +325,26 @@ impl World {
             None => assert_eq!(ack, None),
         }
         if !changed {
-            assert_eq!(self.bench.state.devices(), before.0);
+            assert_eq!(self.bench.state.devices(), before);
+        }
+    }
+
+    fn started(&mut self, mac: Option<Mac>, pair: &Pair) {
+        self.pairs.get_mut(&mac.unwrap()).unwrap().start(pair);
+    }
+
+    fn offered(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Publish(HubMessage::NameAssign(to, pair), _) = effect {
+                self.pairs.get_mut(&to.mac()).unwrap().offered.push(pair.clone());
+            }
         }
     }
 
     fn feed<T>(&mut self, feed: impl FnOnce(&mut State, &mut Turn<'_>) -> T) -> T {
         let mut answer = None;
-        self.feed_all(|state, turn| answer = Some(feed(state, turn)));
+        let (effects, _) = self.feed_all(|state, turn| answer = Some(feed(state, turn)));
+        self.offered(&effects);
         answer.unwrap()
     }
 
@@ -295,8 +370,7 @@ impl World {
                 Effect::Settle(_, verdict, when) => {
                     assert!(settled.replace((*verdict, *when)).is_none(), "settled twice");
                 }
-                Effect::Store(..) | Effect::Publish(..) => {}
-                Effect::Bind(..) | Effect::Event(_) | Effect::Resolve(_) => {}
+                _ => {}
             }
         }
         self.observe();
@@ -361,6 +435,8 @@ impl World {
         self.followed =
             self.bench.state.devices().into_iter().map(|device| (device.mac, device)).collect();
         assert!(self.followed.values().all(|device| device.state == DeviceState::Offline));
+        let records = self.bench.disk.devices.values();
+        self.pairs = records.map(|record| (record.mac, Pairs::of(record))).collect();
         for (id, record) in &self.bench.disk.devices {
             let readings = self.bench.disk.last.iter().filter(|((of, _), _)| of == id);
             let last = readings.map(|(_, last)| last.at).max();
@@ -384,6 +460,7 @@ impl World {
 
     /// What holds at every moment.
     fn check(&self) {
+        self.bench.state.check();
         let (view, devices) = (self.view(), self.bench.state.devices());
         assert_eq!(devices.len(), view.devices.len());
         let names: HashSet<String> =
@@ -401,6 +478,7 @@ impl World {
                 ..device.clone()
             };
             assert_eq!(*device, stored, "what is known is what will be stored");
+            assert_eq!(self.pairs[&device.mac], Pairs::of(record));
             for channel in Channel::ALL {
                 let last = view.last.get(&(id, channel)).copied();
                 assert_eq!(device.channels.get(channel), last);

@@ -20,7 +20,7 @@ use capteur_protocol::{DeviceMessage, HubMessage, Mac, MacText, Pair};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long a command waits on the bench.
-const TIMEOUT: Duration = Duration::from_millis(2_000);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a store would hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -191,7 +191,7 @@ impl Bench {
         Ack { connection: origin.connection, number: self.acks }
     }
 
-    /// A message at QoS 1 or 2; returns its verdict, which has to come exactly once.
+    /// A message whose publisher waits; returns its verdict, which has to come exactly once.
     fn say(&mut self, origin: &Origin, message: &DeviceMessage) -> Verdict {
         let ack = self.ack(origin);
         self.turn(|state, turn| state.message(message, origin, Some(ack), turn));

@@ -295,9 +295,14 @@ fn ruling_7_a_reading_brings_an_online_device_to_the_connection_it_came_from() {
     bench.push(&new, &pair, false);
     assert_eq!(
         bench.bound[before.0..],
-        [(new.connection, Identity { mac: A.parse().unwrap(), pair: Some(pair) })]
+        [(new.connection, Identity { mac: A.parse().unwrap(), pair: Some(pair.clone()) })]
     );
     assert_eq!(bench.disk.log.len(), before.1);
+    let elsewhere = bench.connect(7, "board");
+    bench.push(&elsewhere, &pair, true);
+    let stranger = bench.connect(1, "stranger");
+    bench.say(&stranger, &joining(A));
+    assert_eq!(bench.discarded("mac_in_use"), 1, "ruling 12 goes by where it is now");
 }
 
 #[test]
@@ -448,6 +453,19 @@ fn ruling_10_a_connection_without_an_identity_takes_the_first_that_it_validly_cl
 }
 
 #[test]
+fn ruling_10_the_connection_that_a_device_is_online_on_stays_bound() {
+    let mut bench = Bench::new();
+    let (owner, _) = bench.dance(1, A);
+    rename(&mut bench, A, "LeBron").unwrap();
+    let Some(HubMessage::NameAssign(_, new)) = bench.published.pop() else { panic!() };
+    for _ in 0..10 {
+        let another = bench.connect(1, "another");
+        bench.push(&another, &new, true);
+    }
+    assert_eq!(bench.say(&owner, &joining(B)), Verdict::NotAuthorized);
+}
+
+#[test]
 fn ruling_10_a_leave_binds_nothing() {
     let mut bench = Bench::new();
     let (_, pair) = bench.dance(1, A);
@@ -522,8 +540,11 @@ fn ruling_11_commands_that_wait_are_bounded_and_the_ended_are_remembered_for_a_w
     let macs: Vec<_> =
         (0..=PENDING_MAX).map(|n| format!("00:00:00:00:{:02X}:{:02X}", n >> 8, n & 255)).collect();
     for mac in &macs {
-        bench.dance(1, mac);
+        let (origin, pair) = bench.dance(1, mac);
+        switch(&mut bench, mac, true).unwrap();
+        bench.led(&origin, &pair, true);
     }
+    let confirmed = bench.resolved.len();
     let first = switch(&mut bench, &macs[0], true).unwrap();
     for mac in &macs[1..PENDING_MAX] {
         switch(&mut bench, mac, true).unwrap();
@@ -533,7 +554,7 @@ fn ruling_11_commands_that_wait_are_bounded_and_the_ended_are_remembered_for_a_w
     assert_eq!(bench.state.command(first.id).unwrap().state, CommandState::Superseded);
     bench.uptime += TIMEOUT;
     bench.expire();
-    assert_eq!(bench.resolved.len(), PENDING_MAX + 1);
+    assert_eq!(bench.resolved.len() - confirmed, PENDING_MAX + 1);
     assert_eq!(bench.state.command(first.id), None, "1,024 others have ended since");
 }
 
@@ -594,7 +615,7 @@ fn what_nobody_waits_for_is_committed_in_its_time() {
         (&leave, true, Urgency::Now),
     ] {
         let ack = bench.ack(&origin);
-        let (_, effects) = bench.turn(|state, turn| {
+        let ((), effects) = bench.turn(|state, turn| {
             state.message(message, &origin, acked.then_some(ack), turn);
         });
         let stored = stores(&effects);
@@ -608,7 +629,7 @@ fn readings_do_not_write_the_record_again() {
     let mut bench = Bench::new();
     let (origin, pair) = bench.dance(1, A);
     let push = DeviceMessage::Button(pair, true);
-    let (_, effects) = bench.turn(|state, turn| state.message(&push, &origin, None, turn));
+    let ((), effects) = bench.turn(|state, turn| state.message(&push, &origin, None, turn));
     assert!(matches!(stores(&effects)[..], [(Change::Reading(_), _)]));
 }
 
@@ -661,4 +682,9 @@ fn devices_are_listed_by_name_and_counted_by_state() {
     let stats = bench.state.stats();
     assert_eq!((stats.devices["online"], stats.devices["joining"]), (1, 1));
     assert_eq!((stats.sessions_opened, stats.joins, stats.accepted["state/join"]), (2, 1, 3));
+}
+
+#[test]
+fn a_device_takes_a_few_hundred_bytes() {
+    assert!(size_of::<crate::registry::roster::Entry>() <= 512);
 }
