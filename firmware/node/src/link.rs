@@ -8,7 +8,7 @@ use crate::{
 };
 use capteur_protocol::{DeviceMessage, HubMessage, Mac, ParseError, Topic, mac::MAC_LEN};
 use core::fmt::{Debug, Write as _};
-use embassy_time::{Duration, Instant, with_timeout};
+use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{Read, Write};
 use minimq::{
     ConfigBuilder, Connection, Error, Op, PeerError, PubError, Publication, QoS, Session,
@@ -123,8 +123,8 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
     }
 
     /// Whether the broker has not yet answered this.
-    pub(crate) fn is_pending(&self, op: &Op) -> bool {
-        self.connection.is_pending(op)
+    pub(crate) fn is_pending(&self, op: Op) -> bool {
+        self.connection.is_pending(&op)
     }
 
     /// Whether [`publish`](Self::publish) has room for a message on this topic. If not,
@@ -154,7 +154,18 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
     /// acknowledgement, a ping, a message that can't be understood.
     pub(crate) async fn next(&mut self) -> Result<Option<HubMessage>, Fault> {
         let step = self.step;
-        let Some(message) = self.connection.poll().await.map_err(|e| fault(step, &e))? else {
+        let event = loop {
+            let Some(idle_at) = self.liveness.idle_at() else { break self.connection.poll().await };
+            if Instant::now() < idle_at {
+                break match with_deadline(idle_at, self.connection.poll()).await {
+                    Ok(event) => event,
+                    Err(_) => return Ok(None),
+                };
+            }
+            // Anything that changes nothing and can be cancelled would do.
+            self.subscribe([Topic::NameAssign]).await?;
+        };
+        let Some(message) = event.map_err(|error| fault(step, &error))? else {
             return Ok(None);
         };
         let read = |topic: Topic| HubMessage::parse(topic, message.payload());

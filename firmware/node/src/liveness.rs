@@ -21,7 +21,9 @@ const PINGREQ: [u8; 2] = [0xC0, 0x00];
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heard: Cell<Instant>,
+    flushed: Cell<Instant>,
     ping: Cell<Ping>,
+    /// Half a keep-alive.
     patience: Duration,
 }
 
@@ -37,8 +39,10 @@ enum Ping {
 
 impl Liveness {
     pub(crate) fn new(keep_alive: KeepAlive) -> Self {
+        let now = Instant::now();
         Self {
-            heard: Cell::new(Instant::now()),
+            heard: Cell::new(now),
+            flushed: Cell::new(now),
             ping: Cell::new(Ping::Unasked),
             patience: Duration::from_secs(keep_alive.as_secs().into()) / 2,
         }
@@ -58,6 +62,14 @@ impl Liveness {
             self.ping.set(Ping::Due { written: 0 });
         }
         Ok(())
+    }
+
+    /// While a ping is unanswered: when half a keep-alive has passed since anything was sent.
+    ///
+    /// From that moment on the MQTT client (minimq 0.13.5) would like to ping again, must not, and
+    /// wakes itself without a pause until the answer comes. Sending something puts that off.
+    pub(crate) fn idle_at(&self) -> Option<Instant> {
+        (self.ping.get() == Ping::Asked).then(|| self.flushed.get() + self.patience)
     }
 
     fn hear(&self) {
@@ -100,6 +112,10 @@ impl<S: Read> Read for Wire<'_, S> {
 
 impl<S: Write> Write for Wire<'_, S> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, S::Error> {
+        if bytes == PINGREQ {
+            // The MQTT client pings by itself.
+            self.liveness.ping.set(Ping::Asked);
+        }
         self.stream.write(bytes).await
     }
 
@@ -112,6 +128,8 @@ impl<S: Write> Write for Wire<'_, S> {
                 Ping::Asked
             });
         }
-        self.stream.flush().await
+        self.stream.flush().await?;
+        self.liveness.flushed.set(Instant::now());
+        Ok(())
     }
 }

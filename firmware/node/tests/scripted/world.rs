@@ -32,13 +32,14 @@ pub(crate) fn play<T>(board: impl Future<Output = ()>, story: impl Future<Output
     let wakers = flags.clone().map(Waker::from);
     loop {
         let woken = flags.each_ref().map(|flag| flag.0.swap(false, Ordering::Relaxed));
-        if woken[0] {
-            let _ = board.as_mut().poll(&mut Context::from_waker(&wakers[0]));
-        }
+        // The story first: it sets the scene that the board wakes up in.
         if woken[1]
             && let Poll::Ready(end) = poll(story.as_mut(), &wakers[1])
         {
             return end;
+        }
+        if woken[0] {
+            let _ = poll(board.as_mut(), &wakers[0]);
         }
         if woken == [false; 2] {
             assert!(clock::advance(), "everybody waits, and nobody for the clock");
