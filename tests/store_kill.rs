@@ -8,7 +8,13 @@
 //! `CAPTEUR_KILL_ROUNDS` sets the number of rounds (20). Power cuts, which this does not show, are
 //! to be replayed from recorded writes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 use capteur::{
     model::{
@@ -19,7 +25,7 @@ use capteur::{
 use capteur_protocol::{Mac, Name, Pair, SessionId};
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
@@ -39,13 +45,18 @@ fn nothing_acknowledged_is_lost_and_nothing_doubled_when_the_process_is_killed()
         return write_until_killed(Path::new(&folder));
     }
     let rounds = std::env::var("CAPTEUR_KILL_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
-    let dir = tempfile::tempdir().unwrap();
     let runtime = runtime();
+    let mut dir = tempfile::tempdir().unwrap();
     let mut written = 0;
     for round in 0..rounds {
+        // Every round adds to the store, and to what there is to compare.
+        if round % 20 == 0 {
+            dir = tempfile::tempdir().unwrap();
+            written = 0;
+        }
         // Every fourth is killed while it opens, or soon after.
         let opening = round % 4 == 3;
-        let patience = Duration::from_micros(random(if opening { 20_000 } else { 150_000 }));
+        let patience = Duration::from_micros(random(if opening { 20_000 } else { 60_000 }));
         let acknowledged = run_and_kill(dir.path(), opening, patience).unwrap_or(written);
         let (store, contents) = Store::open(dir.path(), &OPTIONS)
             .unwrap_or_else(|error| panic!("round {round}, killed after {patience:?}: {error}"));
@@ -83,7 +94,7 @@ fn run_and_kill(folder: &Path, opening: bool, patience: Duration) -> Option<u64>
         last.map(|last| last + 1)
     });
     if !opening {
-        let started = receiver.recv_timeout(Duration::from_secs(60));
+        let started = receiver.recv_timeout(Duration::from_mins(1));
         assert!(started.is_ok(), "the child does not write: {:?}", child.try_wait());
     }
     // Nothing is sent after that: this only waits.
@@ -106,8 +117,7 @@ fn write_until_killed(folder: &Path) {
             let permit = Arc::clone(&in_flight).acquire_owned().await.unwrap();
             let done = Box::new(move |result: Result<(), StoreError>| {
                 result.unwrap();
-                // Not `println`, which the test harness may hold back.
-                writeln!(std::io::stdout(), "acknowledged {number}.").unwrap();
+                println!("acknowledged {number}.");
                 drop(permit);
             });
             let urgency = if number % 3 == 0 { Urgency::Now } else { Urgency::Interval };

@@ -24,8 +24,9 @@ use std::{
 };
 
 /// What sled may use to keep pages in memory, in bytes. Reads of readings are long scans and the
-/// last values live in the registry, so more would not be hit.
-const CACHE_BYTES: u64 = 8 << 20;
+/// last values live in the registry, so more would hardly be hit. (20,000 commits of 100 readings
+/// leave the process at 13 MB, with 1 MiB at 11 MB.)
+const CACHE_BYTES: u64 = 4 << 20;
 /// How often sled's flusher reclaims space at most: each turn costs an fsync.
 const RECLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// How long a closed sled may take to let go of its file.

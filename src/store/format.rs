@@ -56,7 +56,10 @@ pub(super) fn check(database: &Path) -> Result<(), StoreError> {
             if let Some(name) = any_file(database)? {
                 return Err(StoreError::Format {
                     path: database.to_owned(),
-                    found: format!("of an unknown program: {name:?} is there, {FILE} is not"),
+                    found: format!(
+                        "of an unknown program ({} is there, {FILE} is not)",
+                        name.display()
+                    ),
                     expected: Format::CURRENT.to_string(),
                 });
             }

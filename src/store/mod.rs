@@ -22,18 +22,18 @@
 //!
 //! # Layout
 //!
-//! - [`change`]: what can be asked of the store
-//! - [`handle`]: the store as the other rooms see it
-//! - [`queue`]: what waits for its commit, with room for so much and no more
-//! - [`writer`]: the thread that commits
-//! - [`reader`]: queries over what is committed and what waits
-//! - [`replay`]: what the store holds, read when it is opened
-//! - [`index`]: which frames hold which span of time
-//! - [`key`], [`series`], [`envelope`], [`frame`], [`record`]: how it looks in the tree
-//! - [`engine`]: sled, made durable
-//! - [`folder`], [`format`], [`sanitise`]: lock, version and repair before sled opens
-//! - [`stats`]: figures for health and metrics
-//! - [`error`]: what can go wrong
+//! - `change`: what can be asked of the store
+//! - `handle`: the store as the other rooms see it
+//! - `queue`: what waits for its commit, with room for so much and no more
+//! - `writer`: the thread that commits
+//! - `reader`: queries over what is committed and what waits
+//! - `replay`: what the store holds, read when it is opened
+//! - `index`: which frames hold which span of time
+//! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
+//! - `engine`: sled, made durable
+//! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `stats`: figures for health and metrics
+//! - `error`: what can go wrong
 
 mod change;
 mod engine;

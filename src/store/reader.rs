@@ -173,7 +173,9 @@ mod tests {
             limit in 0..1500_usize,
         ) {
             let mut oldest = Oldest::new(from, from + len, limit);
-            readings.iter().for_each(|&(at, value)| oldest.push(at, value));
+            for &(at, value) in &readings {
+                oldest.push(at, value);
+            }
             let mut expected: Vec<_> = readings
                 .into_iter()
                 .filter(|(at, _)| (from..from + len).contains(at))

@@ -102,7 +102,7 @@ mod tests {
         fs::write(dir.path().join("snap.FD"), []).unwrap();
         fs::write(dir.path().join("snap.FC"), [0; 12]).unwrap();
         sanitise(dir.path()).unwrap();
-        assert_eq!(&snapshots(), &[good.clone()]);
+        assert_eq!(&snapshots(), std::slice::from_ref(good));
     }
 
     #[test]

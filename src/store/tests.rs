@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 /// Long enough that a test notices if it waits for it.
-const NEVER: Options = Options { commit_interval: Duration::from_secs(3600) };
+const NEVER: Options = Options { commit_interval: Duration::from_hours(1) };
 const ALL: (Timestamp, Timestamp) = (Timestamp::MIN, Timestamp::MAX);
 
 fn open(dir: &TempDir) -> (Store, Contents) {
@@ -139,7 +139,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), reached).await.expect(what);
+    tokio::time::timeout(Duration::from_mins(1), reached).await.expect(what);
 }
 
 fn callback() -> (Done, oneshot::Receiver<Result<(), StoreError>>) {
@@ -207,9 +207,9 @@ async fn everything_is_there_after_closing_and_opening() {
     assert_eq!(all(&store, 2, Channel::Photoresistor).await, light);
     assert_eq!(whole_log(&store, 1).await, ["second", "first"]);
     assert_eq!(whole_log(&store, 2).await, ["third"]);
-    let stats = store.stats();
-    assert_eq!((stats.stored_readings, stats.commits, stats.corrupt_values), (5, 0, 0));
-    assert!(stats.healthy && stats.file_bytes > 0);
+    let figures = store.stats();
+    assert_eq!((figures.stored_readings, figures.commits, figures.corrupt_values), (5, 0, 0));
+    assert!(figures.healthy && figures.file_bytes > 0);
     store.close().await.unwrap();
 }
 
@@ -635,13 +635,13 @@ async fn damaged_values_are_skipped_and_counted_once() {
     }
     store.close().await.unwrap();
     tamper(&dir, |tree| {
-        for (key, at) in [
+        for (key, byte) in [
             (key::device(DeviceId(1)), 30),
             (key::frame(2, 0), 25),
-            (key::log(DeviceId(1), super::tests::at(1), (1 << 32) | 1), 40),
+            (key::log(DeviceId(1), at(1), (1 << 32) | 1), 40),
         ] {
             let mut value = tree.get(&key).unwrap().unwrap().to_vec();
-            value[at] ^= 4;
+            value[byte] ^= 4;
             tree.insert(key, value).unwrap();
         }
         tree.insert([key::FRAME, 1], b"no frame").unwrap();

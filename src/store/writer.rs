@@ -1,7 +1,7 @@
 //! The thread that commits.
 
 use super::{
-    change::Queued,
+    change::{Done, Queued},
     engine::{self, Change, Medium},
     envelope,
     error::StoreError,
@@ -63,11 +63,8 @@ impl<M: Medium> Writer<M> {
         let queue = Arc::clone(&self.queue);
         let run = panic::catch_unwind(AssertUnwindSafe(move || self.work()));
         if run.is_err() {
-            give_up(
-                &queue,
-                StoreError::Failed { reason: "the writer panicked".into() },
-                Vec::new(),
-            );
+            let error = StoreError::Failed { reason: "the writer panicked".into() };
+            give_up(&queue, &error, Vec::new());
         }
     }
 
@@ -81,14 +78,14 @@ impl<M: Medium> Writer<M> {
             if let Err((error, dones)) = result {
                 self.counters.failed();
                 let error = StoreError::Failed { reason: error.to_string() };
-                give_up(&self.queue, error, dones);
+                give_up(&self.queue, &error, dones);
                 return;
             }
         }
     }
 
     /// Puts a group on the medium and tells whom it concerns; or says why not, and who waits.
-    fn commit(&mut self, group: Group) -> Result<(), (StoreError, Vec<super::change::Done>)> {
+    fn commit(&mut self, group: Group) -> Result<(), (StoreError, Vec<Done>)> {
         match self.write(&group) {
             Ok(()) => {
                 group.dones.into_iter().for_each(|done| done(Ok(())));
@@ -171,7 +168,9 @@ impl<M: Medium> Writer<M> {
         let more = engine::caught(&self.path, || {
             let keys = self.medium.keys(&key::log_prefix(device), PURGE_BATCH)?;
             let more = keys.len() == PURGE_BATCH;
-            self.medium.apply(keys.into_iter().map(|key| (key, None)).collect())?;
+            if !keys.is_empty() {
+                self.medium.apply(keys.into_iter().map(|key| (key, None)).collect())?;
+            }
             Ok(more)
         })?;
         if !more {
@@ -199,9 +198,9 @@ impl Batch {
     }
 }
 
-fn give_up(queue: &Queue, error: StoreError, dones: Vec<super::change::Done>) {
+fn give_up(queue: &Queue, error: &StoreError, dones: Vec<Done>) {
     tracing::error!("{error}");
-    let waiting = queue.fail(&error);
+    let waiting = queue.fail(error);
     for done in dones.into_iter().chain(waiting) {
         done(Err(error.clone()));
     }
