@@ -1,1 +1,152 @@
-//! The commands. (Stub.)
+//! The commands, their arguments and their exit statuses.
+//!
+//! # Layout
+//!
+//! - [`arguments`]: what can be said on the command line
+//! - `serve`: the hub under a service manager
+//! - `demo`: the hub with simulated boards, for the first minute
+//! - `logging`: what is logged, and where to
+
+pub mod arguments;
+mod demo;
+mod logging;
+mod serve;
+
+use crate::{
+    config::{LogLevel, Settings, SettingsError},
+    hub::HubError,
+    simulate::{self, Options},
+};
+use arguments::{Arguments, Command, ConfigCommand, SimulateArguments};
+use clap::Parser;
+use std::{ffi::OsString, future::Future, io, path::Path, process::ExitCode, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Bad arguments or settings: `EX_USAGE` of `sysexits.h`.
+const EXIT_USAGE: u8 = 64;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error("{what}: {error}")]
+    Io { what: String, error: io::Error },
+}
+
+impl CliError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Settings(_) => ExitCode::from(EXIT_USAGE),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Runs the command that the arguments name. Exit status: 0, 64 for bad arguments or settings, 1
+/// for anything else.
+#[expect(clippy::print_stderr, reason = "the command's own messages")]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(refused) => {
+            // Help and version are refusals too, on the standard output. Nothing is left to be done
+            // where that is closed.
+            let _ = refused.print();
+            return if refused.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match dispatch(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("capteur: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Serve(arguments) => {
+            let settings = load(arguments.config.as_deref())?;
+            logging::start(settings.log.level);
+            block_on(async { serve::run(settings, arguments.addresses_file, stop_signal()?).await })
+        }
+        Command::Demo(arguments) => block_on(async { demo::run(arguments, stop_signal()?).await }),
+        Command::Simulate(arguments) => {
+            logging::start(LogLevel::Info);
+            block_on(async { simulate_boards(arguments, stop_signal()?).await })
+        }
+        Command::Config(ConfigCommand::Check { config }) => {
+            load(config.as_deref())?;
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Print { config }) => {
+            let settings = load(config.as_deref())?;
+            print(&settings.to_toml())
+        }
+    }
+}
+
+fn load(file: Option<&Path>) -> Result<Settings, SettingsError> {
+    // A variable that is not Unicode can't be one of ours.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Settings::load(file, environment)
+}
+
+async fn simulate_boards(
+    arguments: SimulateArguments,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CliError> {
+    let mut options = Options::new(arguments.broker, arguments.devices);
+    options.interval = arguments.interval;
+    options.seed = arguments.seed;
+    options.cut_every = arguments.flaky.then_some(Options::FLAKY);
+    if arguments.at_once {
+        options.power_on = Duration::ZERO;
+    }
+    simulate::run(options, stop).await.map_err(CliError::io("can't run the boards"))
+}
+
+/// Writes to the standard output, which may be closed or full.
+fn print(text: &str) -> Result<(), CliError> {
+    use std::io::Write;
+    io::stdout().write_all(text.as_bytes()).map_err(CliError::io("can't write"))
+}
+
+fn block_on<F>(work: F) -> Result<(), CliError>
+where
+    F: Future<Output = Result<(), CliError>>,
+{
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::io("can't start the runtime"))?
+        .block_on(work)
+}
+
+/// Listens for Ctrl-C and SIGTERM from now on: before anybody can know that we are there. The
+/// future ends at the first.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send, CliError> {
+    let listen = |kind| signal(kind).map_err(CliError::io("can't listen for signals"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

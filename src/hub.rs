@@ -1,1 +1,238 @@
-//! Builds the rooms, ties them and stops them. (Stub.)
+//! Builds the rooms, ties them and stops them.
+
+use crate::{
+    api,
+    broker::{Broker, BrokerEnded, StartError},
+    config::Settings,
+    events::Events,
+    model::{Clock, DeviceState},
+    registry::{self, DeviceError},
+    store::{self, Store, StoreError},
+    supervisor::Supervisor,
+};
+use serde::Serialize;
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    time::timeout,
+};
+use tracing::{info, warn};
+
+/// How many events the live stream remembers for readers that come back.
+const EVENTS_REMEMBERED: usize = 4096;
+
+/// How many connections may wait to be accepted: a whole house of boards after a power cut.
+const BACKLOG: u32 = 4096;
+
+/// The longest time that each step of a graceful stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the hub listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the boards.
+    pub mqtt: TcpListener,
+    /// For the API and the page.
+    pub http: TcpListener,
+}
+
+/// The addresses that the listeners got, as `--addresses-file` holds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// For the boards.
+    pub mqtt: SocketAddr,
+    /// For the API and the page.
+    pub http: SocketAddr,
+}
+
+impl Listeners {
+    /// Binds what the settings name.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError::Listen`], which names the setting. Must run inside tokio.
+    pub fn bind(settings: &Settings) -> Result<Self, HubError> {
+        Ok(Self {
+            mqtt: listen("mqtt.listen", settings.mqtt.listen)?,
+            http: listen("http.listen", settings.http.listen)?,
+        })
+    }
+
+    /// The addresses that the listeners got.
+    ///
+    /// # Errors
+    ///
+    /// The system's word, where a listener has none.
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses { mqtt: self.mqtt.local_addr()?, http: self.http.local_addr()? })
+    }
+}
+
+/// Listens on `address`; `key` is the setting that named it.
+///
+/// # Errors
+///
+/// [`HubError::Listen`].
+pub fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, HubError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    socket
+        .and_then(|socket| {
+            // A hub that restarts must not wait for its old connections to time out.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        })
+        .map_err(|error| HubError::Listen { key, address, error })
+}
+
+/// Why the hub did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// An address can't be listened on.
+    #[error("can't listen on {address} (setting `{key}`): {error}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// The store can't be opened, or has failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The router can't be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The broker has ended by itself.
+    #[error(transparent)]
+    Broker(#[from] BrokerEnded),
+    /// The registry has ended by itself.
+    #[error(transparent)]
+    Registry(#[from] registry::RegistryEnded),
+    /// A part of the hub has panicked; the log has where.
+    #[error("a part of the hub has panicked: {0}")]
+    Panic(#[from] tokio::task::JoinError),
+}
+
+/// What the hub takes from the machine; handed in, so that tests can own it.
+pub struct Platform {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Random numbers that can't be guessed.
+    pub entropy: Box<dyn FnMut() -> u32 + Send>,
+    /// The line to the service manager.
+    pub supervisor: Supervisor,
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Platform").finish_non_exhaustive()
+    }
+}
+
+/// Runs the hub until `shutdown`, then stops it in order: boards are told, what they said last is
+/// taken in, the store is flushed.
+///
+/// # Errors
+///
+/// [`HubError`] where a part could not be started or ended by itself.
+pub async fn run(
+    settings: Settings,
+    listeners: Listeners,
+    platform: Platform,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), HubError> {
+    let Platform { clock, entropy, supervisor } = platform;
+    let options =
+        store::Options { commit_interval: Duration::from_millis(settings.store.flush_ms) };
+    let path = settings.store.path.clone();
+    let (store, contents) =
+        tokio::task::spawn_blocking(move || Store::open(&path, &options)).await??;
+    info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
+
+    let (broker, link) = Broker::start(&settings.mqtt)?;
+    let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
+    let (stop, stopped) = watch::channel(Stage::Running);
+    let (registry, registry_task) = registry::start(
+        registry::Parts {
+            contents,
+            link,
+            client: broker.client(),
+            store: store.clone(),
+            events: events.clone(),
+            devices: settings.devices.clone(),
+            commands: settings.commands.clone(),
+            clock: Arc::clone(&clock),
+            entropy,
+        },
+        reached(stopped.clone(), Stage::Registry),
+    );
+    let context = api::Context {
+        registry: registry.clone(),
+        store: store.clone(),
+        events,
+        broker: broker.clone(),
+        clock,
+        settings: settings.http.clone(),
+    };
+    let mut front = tokio::spawn({
+        let (broker, stop) = (broker.clone(), reached(stopped.clone(), Stage::Front));
+        async move { broker.serve(listeners.mqtt, stop).await }
+    });
+    let mut registry_task = tokio::spawn(registry_task);
+    let mut api =
+        tokio::spawn(api::serve(listeners.http, context, reached(stopped.clone(), Stage::Front)));
+    supervisor.ready("running");
+
+    let probe = || async {
+        broker.probe().await.map_err(|error| error.to_string())?;
+        registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
+        store.flush().await.map_err(|error| error.to_string())?;
+        let devices = registry.stats().devices;
+        let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
+        Ok::<_, String>(format!("{online} of {} devices online", devices.values().sum::<usize>()))
+    };
+    let watch = supervisor.watch(probe);
+    tokio::select! {
+        () = shutdown => {}
+        () = watch => {}
+        ended = &mut front => ended??,
+        ended = &mut registry_task => ended??,
+        ended = &mut api => ended?,
+    }
+
+    info!("stopping");
+    supervisor.stopping();
+    // First the sockets, so that nothing new comes in; then the registry, which still takes in
+    // what the boards said last; the store at the end.
+    stop.send_replace(Stage::Front);
+    if timeout(STOP_TIMEOUT, front).await.is_err() {
+        warn!("some connections did not close in time");
+    }
+    stop.send_replace(Stage::Registry);
+    if timeout(STOP_TIMEOUT, registry_task).await.is_err() {
+        warn!("the registry did not end in time");
+    }
+    store.close().await?;
+    if timeout(STOP_TIMEOUT, api).await.is_err() {
+        warn!("some requests did not end in time");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// How far the stop has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Running,
+    Front,
+    Registry,
+}
+
+/// Ends once the stop has got to `stage`.
+async fn reached(mut stopped: watch::Receiver<Stage>, stage: Stage) {
+    // An error means that `run` itself has gone: time to stop, too.
+    let _ = stopped.wait_for(|now| *now >= stage).await;
+}

@@ -7,13 +7,14 @@
 //! # Layout
 //!
 //! - [`model`]: what the rooms say to one another
-//! - [`config`]: settings
+//! - [`config`] reads the settings
 //! - [`broker`]: the MQTT server, our own front over rumqttd's router
 //! - [`store`]: devices and readings in sled
 //! - [`events`]: the live stream with replay
 //! - [`registry`]: the session protocol, and the in-process client that feeds it
 //! - [`api`]: REST, SSE, the page and metrics over warp
 //! - [`hub`]: builds the rooms, ties them and stops them
+//! - [`supervisor`]: what the service manager is told
 //! - [`simulate`]: ESP32s on a host, for demos and tests
 //! - [`cli`]: the commands
 
@@ -27,3 +28,4 @@ pub mod model;
 pub mod registry;
 pub mod simulate;
 pub mod store;
+pub mod supervisor;

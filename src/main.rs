@@ -1,2 +1,8 @@
-//! stub
-fn main() {}
+//! The `capteur` command.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    capteur::cli::run(std::env::args_os())
+}

@@ -4,6 +4,7 @@
 //!
 //! - `text`: the format
 //! - `process`: what the kernel knows of this process
+//! - `rooms`: what the rooms below count
 //!
 //! Names follow the conventions of Prometheus: the prefix `capteur_`, base units, `_total` on
 //! counters. Labels are bounded: devices are labelled by MAC, and only the first
@@ -11,6 +12,7 @@
 //! series.
 
 mod process;
+mod rooms;
 mod text;
 
 use self::text::{Kind, Text};
@@ -94,6 +96,9 @@ fn render(api: &Api) -> String {
     let mut text = Text::default();
     build(&mut text);
     process::write(&mut text);
+    rooms::broker(&mut text, &api.context.broker.stats());
+    rooms::registry(&mut text, &api.context.registry.stats());
+    rooms::store(&mut text, &api.context.store.stats());
     let (listed, _) = api.context.registry.snapshot();
     devices(&mut text, &listed);
     stream(&mut text, api);

@@ -3,18 +3,26 @@
 use super::{Context, serve, stream::STREAMS_MAX};
 use crate::{
     broker::Broker,
-    config,
+    config::{self, Settings},
     events::Events,
-    model::{Event, SystemClock},
-    registry::Registry,
-    store::Store,
+    model::{Clock, Event, SystemClock},
+    registry,
+    store::{self, Store},
 };
 use bytes::BytesMut;
 use capteur_protocol::Mac;
 use futures_util::StreamExt;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    net::SocketAddr,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -40,18 +48,27 @@ pub(super) async fn text(response: warp::reply::Response) -> String {
 }
 
 /// The rooms below, with no device in them.
-fn context(events: Events) -> Context {
-    Context {
-        registry: Registry {},
-        store: Store {},
-        events,
-        broker: Broker {},
-        clock: Arc::new(SystemClock),
-        settings: config::Http {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            hosts: vec!["hub.example".to_owned()],
-        },
-    }
+fn context(events: Events, folder: &Path) -> Context {
+    let settings = Settings::load(Some(Path::new("/dev/null")), []).unwrap();
+    let options = store::Options { commit_interval: Duration::from_millis(10) };
+    let (store, contents) = Store::open(&folder.join("store"), &options).unwrap();
+    let (broker, link) = Broker::start(&settings.mqtt).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let parts = registry::Parts {
+        contents,
+        link,
+        client: broker.client(),
+        store: store.clone(),
+        events: events.clone(),
+        devices: settings.devices,
+        commands: settings.commands,
+        clock: Arc::clone(&clock),
+        entropy: Box::new(|| 7),
+    };
+    let (registry, task) = registry::start(parts, pending());
+    tokio::spawn(task);
+    let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
+    Context { registry, store, events, broker, clock, settings }
 }
 
 struct Hub {
@@ -60,6 +77,7 @@ struct Hub {
     events: Events,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+    _folder: TempDir,
 }
 
 impl Hub {
@@ -71,8 +89,10 @@ impl Hub {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(listener, context(events.clone()), shutdown));
-        Self { address, client: Client::new(), events, stop: Some(stop), task }
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(events.clone(), folder.path());
+        let task = tokio::spawn(serve(listener, context, shutdown));
+        Self { address, client: Client::new(), events, stop: Some(stop), task, _folder: folder }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,4 +1,5 @@
 //! Every payload that is printed is read back as it was, and no bytes make the parser panic.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use capteur_protocol::{
     DeviceMessage, HubMessage, Mac, MacText, Name, NameError, PAIR_MAX, PAYLOAD_MAX, Pair,

@@ -1,7 +1,10 @@
 //! The Prometheus text format, version 0.0.4.
 
 use crate::model::Timestamp;
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 /// What a family of samples is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +13,8 @@ pub(super) enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts what was observed in buckets. Written by [`Text::histogram`].
+    Histogram,
 }
 
 /// A page of figures under way.
@@ -22,11 +27,36 @@ impl Text {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         // Writing to a string can't fail, here and below.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         Family { text: &mut self.0, name }
+    }
+
+    /// Writes a histogram of durations. Each bucket comes with its upper bound in milliseconds and
+    /// what fell into it alone; what is above the last bound is only in `count`.
+    pub(super) fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        buckets: impl IntoIterator<Item = (u64, u64)>,
+        count: u64,
+        sum: Duration,
+    ) {
+        self.family(name, Kind::Histogram, help);
+        let mut below = 0;
+        for (bound, observed) in buckets {
+            below += observed;
+            let bound = Duration::from_millis(bound).as_secs_f64();
+            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {below}");
+        }
+        let sum = sum.as_secs_f64();
+        let _ = writeln!(
+            self.0,
+            "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}"
+        );
     }
 
     pub(super) fn finish(self) -> String {
@@ -172,6 +202,24 @@ mod tests {
             prop_assert_eq!(found, labels);
             prop_assert_eq!(value.to_bits(), number.to_bits());
         }
+    }
+
+    #[test]
+    fn a_histogram_counts_up_from_bucket_to_bucket() {
+        let mut text = Text::default();
+        let sum = Duration::from_millis(9_009);
+        text.histogram("capteur_x_seconds", "X.", [(1, 1), (2, 0), (5, 2)], 4, sum);
+        assert_eq!(
+            text.finish(),
+            "# HELP capteur_x_seconds X.\n\
+             # TYPE capteur_x_seconds histogram\n\
+             capteur_x_seconds_bucket{le=\"0.001\"} 1\n\
+             capteur_x_seconds_bucket{le=\"0.002\"} 1\n\
+             capteur_x_seconds_bucket{le=\"0.005\"} 3\n\
+             capteur_x_seconds_bucket{le=\"+Inf\"} 4\n\
+             capteur_x_seconds_sum 9.009\n\
+             capteur_x_seconds_count 4\n"
+        );
     }
 
     #[test]

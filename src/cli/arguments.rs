@@ -1,0 +1,130 @@
+//! What can be said on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// The hub your ESP32s come home to: MQTT broker, store, API and live page in one program.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Exit status: 0 when all went well, 64 for bad arguments or settings, 1 for anything else.
+
+Settings come from the built-in defaults, then /etc/capteur/config.toml or --config FILE, then the
+environment: CAPTEUR_HTTP__LISTEN=127.0.0.1:8080 sets `listen` of `[http]`. `capteur config print`
+shows them all."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the hub: broker, session logic, store, API and page.
+    ///
+    /// This is what systemd runs. Ctrl-C and SIGTERM stop it cleanly: connections are told, the
+    /// store is flushed. Logs go to the standard error.
+    Serve(ServeArguments),
+    /// Try the hub with simulated boards on this machine alone.
+    ///
+    /// Nothing is kept: the store is in a temporary folder. The ports are 1883 and 8080, or any
+    /// free ones where those are taken. The boards run the real firmware's logic.
+    Demo(DemoArguments),
+    /// Run simulated boards against any hub.
+    ///
+    /// The boards run the real firmware's logic with simulated pins: a daylight curve with clouds,
+    /// and presses at random moments.
+    Simulate(SimulateArguments),
+    /// Check or print the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Arguments of `capteur serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Once all listeners are up, write their addresses to FILE as JSON:
+    /// {"mqtt":"127.0.0.1:40001","http":"127.0.0.1:40002"}.
+    #[arg(long, value_name = "FILE")]
+    pub addresses_file: Option<PathBuf>,
+}
+
+/// Arguments of `capteur demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// How many boards to simulate (1 to 10000).
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = boards)]
+    pub devices: usize,
+}
+
+/// Arguments of `capteur simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArguments {
+    /// The hub's MQTT address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub broker: String,
+    /// How many boards to simulate (1 to 10000).
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = boards)]
+    pub devices: usize,
+    /// Seconds between two light readings of a board.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub interval: Duration,
+    /// Makes MAC addresses, light and presses repeatable.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Switch all boards on at once, as after a power cut, and not one after the other.
+    #[arg(long)]
+    pub at_once: bool,
+    /// Cut the boards' connections at random moments.
+    #[arg(long)]
+    pub flaky: bool,
+}
+
+/// `capteur config check` and `capteur config print`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the settings are good: exit status 0, or 64 with the key that is not.
+    Check {
+        /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the effective settings as TOML.
+    Print {
+        /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+fn boards(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(boards) if (1..=10_000).contains(&boards) => Ok(boards),
+        _ => Err("not a whole number from 1 to 10000".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("not a number of seconds from 0.01 to 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}
