@@ -49,9 +49,6 @@ pub struct Mqtt {
     pub max_queued_messages: usize,
     /// The most messages retained, over all topics.
     pub max_retained: usize,
-    /// The most distinct topics that clients may publish on over the life of the process: the
-    /// router's tables never shrink.
-    pub max_topics: usize,
 }
 
 /// What a client without credentials may do on the MQTT port.

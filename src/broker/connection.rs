@@ -50,6 +50,9 @@ const OUTPUT_MAX: usize = 64 * 1024;
 /// with unread input would make its stack throw our last packet away.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How often a connection that is to be ended is still read, [`READ_BYTES`] at a time.
+const LAST_READS: usize = 8;
+
 /// Longer than any time-out that is set.
 const NEVER: Duration = Duration::from_hours(24);
 
@@ -240,7 +243,7 @@ impl Connection {
     ) -> Result<(), End> {
         let kicked = self.session.state().kicked();
         if let Some(kick) = kicked {
-            return Err(End::Kicked(kick));
+            return Err(self.last_words(kick, now, buffer, out));
         }
         if ready.resumed {
             self.resume(now)?;
@@ -256,6 +259,26 @@ impl Connection {
             self.read(now, buffer, out)?;
         }
         Ok(())
+    }
+
+    /// Takes in what the socket already holds before the connection is ended: a client that comes
+    /// again at once has often said good-bye on its old socket just before.
+    fn last_words(
+        &mut self,
+        kick: Kick,
+        now: Instant,
+        buffer: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> End {
+        let mut reads = 0;
+        while reads < LAST_READS && self.wants_input() {
+            match self.read(now, buffer, out) {
+                Ok(()) => reads += 1,
+                Err(end @ (End::Left | End::LeftWithWill)) => return end,
+                Err(_) => break,
+            }
+        }
+        End::Kicked(kick)
     }
 
     fn read(&mut self, now: Instant, buffer: &mut [u8], out: &mut Vec<u8>) -> Result<(), End> {

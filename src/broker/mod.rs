@@ -224,7 +224,6 @@ mod tests {
             max_session_expiry_s: 10,
             max_queued_messages: 10,
             max_retained: 10,
-            max_topics: 10,
         }
     }
 

@@ -223,7 +223,6 @@ fn fault(settings: &Settings) -> Option<(&'static str, String)> {
         .or_else(|| {
             between("mqtt.max_queued_messages", size(mqtt.max_queued_messages), 1, 1_000_000)
         })
-        .or_else(|| between("mqtt.max_topics", size(mqtt.max_topics), 16, 1_000_000))
         .or_else(|| between("store.flush_ms", settings.store.flush_ms, 10, 60_000))
         .or_else(|| {
             let timeout = settings.commands.confirm_timeout_ms;

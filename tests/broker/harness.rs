@@ -30,7 +30,6 @@ pub(crate) fn settings(anonymous: Anonymous) -> Mqtt {
         max_session_expiry_s: 3600,
         max_queued_messages: 1000,
         max_retained: 100,
-        max_topics: 1000,
     }
 }
 
