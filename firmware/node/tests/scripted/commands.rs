@@ -1,0 +1,124 @@
+//! How a board's LED obeys.
+
+use crate::{
+    board::play,
+    hub::{Did, Peer},
+};
+use rumqttc::v5::mqttbytes::QoS;
+
+const PAIR: &str = "capteur01;1743946777.603371";
+
+/// Lets the first reports pass.
+async fn online(peer: &mut Peer) {
+    peer.published("photoresistor/status").await;
+}
+
+#[test]
+fn of_sixty_commands_in_a_burst_none_is_lost_and_the_last_is_confirmed() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        online(&mut peer).await;
+        pins.led.borrow_mut().clear();
+        let commands: Vec<bool> = (0..60).map(|n| n % 3 != 1).collect();
+        for on in &commands {
+            peer.command(PAIR, *on).await;
+        }
+        let confirmations: Vec<String> = peer
+            .watch(1_000)
+            .await
+            .into_iter()
+            .filter_map(|did| match did {
+                Did::Publish(topic, _, payload) if topic == "led/status" => Some(payload),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(*pins.led.borrow(), commands);
+        let last = format!("{PAIR};{}", u8::from(commands[59]));
+        assert_eq!(confirmations.last(), Some(&last));
+    });
+}
+
+#[test]
+fn a_burst_with_every_slot_in_flight_loses_no_command() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        online(&mut peer).await;
+        pins.led.borrow_mut().clear();
+        // Each command is confirmed before the next is sent, but nothing is acknowledged until the
+        // board has no slot left.
+        for round in 0..60 {
+            peer.command(PAIR, round % 2 == 0).await;
+            if round % 5 == 0 {
+                peer.published("led/status").await;
+            }
+        }
+        peer.watch(1_000).await;
+        let expected: Vec<bool> = (0..60).map(|round| round % 2 == 0).collect();
+        assert_eq!(*pins.led.borrow(), expected);
+    });
+}
+
+#[test]
+fn a_command_that_changes_nothing_is_confirmed_too() {
+    play(|port, _| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        online(&mut peer).await;
+        for on in [true, true, false, false] {
+            peer.command(PAIR, on).await;
+            let confirmed = peer.published("led/status").await;
+            assert_eq!(confirmed, format!("{PAIR};{}", u8::from(on)));
+        }
+    });
+}
+
+#[test]
+fn commands_for_others_and_garbage_are_ignored() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        online(&mut peer).await;
+        pins.led.borrow_mut().clear();
+        for payload in [
+            "capteur02;1743946777.603371;1",
+            "capteur01;1743946777.603370;1",
+            "capteur01;1743946777.603371;2",
+            "capteur01;1743946777.603371;",
+            "capteur01;1743946777.603371",
+            "capteur01;1743946777.603371;1;1",
+            "1",
+            "",
+        ] {
+            peer.publish("led/command", QoS::AtLeastOnce, payload.as_bytes()).await;
+        }
+        peer.publish("led/command", QoS::AtLeastOnce, &[0xff; 60]).await;
+        let seen = peer.watch(1_000).await;
+        assert!(!seen.iter().any(|did| matches!(did, Did::Publish(t, ..) if t == "led/status")));
+        assert!(pins.led.borrow().is_empty());
+        peer.command(PAIR, true).await;
+        assert_eq!(peer.published("led/status").await, format!("{PAIR};1"));
+    });
+}
+
+#[test]
+fn a_command_that_comes_right_behind_the_start_is_obeyed() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        peer.command(PAIR, true).await;
+        assert_eq!(peer.published("led/status").await, format!("{PAIR};1"));
+        assert_eq!(pins.led.borrow().last(), Some(&true));
+    });
+}
+
+#[test]
+fn the_led_keeps_its_state_when_the_hub_restarts() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        online(&mut peer).await;
+        peer.command(PAIR, true).await;
+        peer.published("led/status").await;
+        drop(peer);
+        let pair = "capteur01;1743946999.000000";
+        let mut peer = Peer::admit(&port, pair).await;
+        assert_eq!(peer.published("led/status").await, format!("{pair};1"));
+        assert_eq!(pins.led.borrow().last(), Some(&true));
+    });
+}

@@ -1,0 +1,53 @@
+//! The executor that moves the clock on.
+
+use crate::clock;
+use std::{
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// No story takes longer than this, in milliseconds of virtual time.
+const STORY_MAX_MS: u64 = 60 * 60 * 1000;
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs a story to its end while a board lives.
+///
+/// # Panics
+///
+/// When everybody waits for one another, or the story does not end.
+pub(crate) fn play<T>(board: impl Future<Output = ()>, story: impl Future<Output = T>) -> T {
+    let (mut board, mut story) = (pin!(board), pin!(story));
+    let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(true))));
+    let wakers = flags.clone().map(Waker::from);
+    loop {
+        let woken = flags.each_ref().map(|flag| flag.0.swap(false, Ordering::Relaxed));
+        // The story first: it sets the scene that the board wakes up in.
+        if woken[1]
+            && let Poll::Ready(end) = poll(story.as_mut(), &wakers[1])
+        {
+            return end;
+        }
+        if woken[0] {
+            let _ = poll(board.as_mut(), &wakers[0]);
+        }
+        if woken == [false; 2] {
+            assert!(clock::advance(), "everybody waits, and nobody for the clock");
+            assert!(clock::now_ms() < STORY_MAX_MS, "the story does not end");
+        }
+    }
+}
+
+fn poll<T>(future: Pin<&mut impl Future<Output = T>>, waker: &Waker) -> Poll<T> {
+    future.poll(&mut Context::from_waker(waker))
+}
