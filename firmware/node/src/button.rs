@@ -39,14 +39,13 @@ impl<B: InputPin + Wait> Button<B> {
     /// cancelled: a wait for the level to settle goes on where it was.
     pub(crate) async fn changed(&mut self) -> Result<(), Fault> {
         loop {
-            let settles_at = match self.settles_at {
-                Some(at) => at,
-                None => {
-                    self.opposite_level().await?;
-                    let at = Instant::now() + self.debounce;
-                    self.settles_at = Some(at);
-                    at
-                }
+            let settles_at = if let Some(at) = self.settles_at {
+                at
+            } else {
+                self.opposite_level().await?;
+                let at = Instant::now() + self.debounce;
+                self.settles_at = Some(at);
+                at
             };
             Timer::at(settles_at).await;
             let before = self.pressed;

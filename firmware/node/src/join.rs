@@ -47,7 +47,7 @@ impl<C: Connector, L, B, P> Node<C, L, B, P> {
             if now >= leave_at {
                 break;
             }
-            let may_ask = newest.is_none() && !link.is_pending(&subscription);
+            let may_ask = newest.is_none() && !link.is_pending(subscription);
             if may_ask && now >= ask_at && link.can_publish(Topic::Join) {
                 link.publish(&request).await?;
                 unanswered += 1;

@@ -123,8 +123,8 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
     }
 
     /// Whether the broker has not yet answered this.
-    pub(crate) fn is_pending(&self, op: &Op) -> bool {
-        self.connection.is_pending(op)
+    pub(crate) fn is_pending(&self, op: Op) -> bool {
+        self.connection.is_pending(&op)
     }
 
     /// Whether [`publish`](Self::publish) has room for a message on this topic. If not,

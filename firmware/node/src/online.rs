@@ -73,12 +73,12 @@ where
         let (mut led_due, mut button_due) = (true, true);
         let mut successor: Option<(Pair, Instant)> = None;
         let next = loop {
-            match &stage {
+            match stage {
                 Stage::Subscribing(op) if !link.is_pending(op) && successor.is_none() => {
                     stage =
                         Stage::Starting(link.publish(&DeviceMessage::Start(pair.clone())).await?);
                 }
-                Stage::Starting(op) if !op.is_some_and(|op| link.is_pending(&op)) => {
+                Stage::Starting(op) if !op.is_some_and(|op| link.is_pending(op)) => {
                     stage = Stage::Online;
                     link.enter(Step::Online);
                     backoff.reset();
