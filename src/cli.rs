@@ -81,11 +81,16 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Serve(arguments) => {
             let settings = load(arguments.config.as_deref())?;
             logging::start(settings.log.level);
+            raise_file_limit();
             block_on(async { serve::run(settings, arguments.addresses_file, stop_signal()?).await })
         }
-        Command::Demo(arguments) => block_on(async { demo::run(arguments, stop_signal()?).await }),
+        Command::Demo(arguments) => {
+            raise_file_limit();
+            block_on(async { demo::run(arguments, stop_signal()?).await })
+        }
         Command::Simulate(arguments) => {
             logging::start(LogLevel::Info);
+            raise_file_limit();
             block_on(async { simulate_boards(arguments, stop_signal()?).await })
         }
         Command::Config(ConfigCommand::Check { config }) => {
@@ -135,6 +140,14 @@ where
         .build()
         .map_err(CliError::io("can't start the runtime"))?
         .block_on(work)
+}
+
+/// Lets this process open as many files as the system permits: each board is a socket, and most
+/// shells begin with 1,024.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("can't raise the limit of open files: {error}");
+    }
 }
 
 /// Listens for Ctrl-C and SIGTERM from now on: before anybody can know that we are there. The

@@ -232,14 +232,14 @@ mod tests {
         let (broker, mut link) = Broker::start(&settings()).unwrap();
         let listener = TcpListener::bind(settings().listen).await.unwrap();
         let server = broker.clone();
-        let served =
+        let outcome =
             tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
         broker.probe().await.unwrap();
         // A topic that the router's own matching panics on; nothing else would let it through.
         let deadly = Sealed { topic: "é".into(), payload: "x".into() };
         broker.front.window.append_overdrawn(deadly).unwrap();
         assert!(link.recv().await.is_err());
-        assert!(served.await.unwrap().is_err());
+        assert!(outcome.await.unwrap().is_err());
         assert!(broker.probe().await.is_err());
     }
 

@@ -7,11 +7,12 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging to the standard error; a panic is logged with its place.
 ///
 /// What our libraries say is logged from `warn` on only, since it speaks of other things than a
-/// person who runs the hub does.
+/// person who runs the hub does; what simulated boards say of their network, not at all.
 pub(super) fn start(level: LogLevel) {
-    let filter = EnvFilter::new(format!("warn,rumqttd=error,capteur={}", level.as_str()));
+    let level = level.as_str();
+    let filter = format!("warn,rumqttd=error,capteur_node=error,capteur={level}");
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());

@@ -32,6 +32,7 @@ impl Timestamp {
     }
 
     /// The instant `duration` later, at most [`MAX`](Self::MAX).
+    #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))

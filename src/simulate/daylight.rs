@@ -72,7 +72,7 @@ const DARK: Percent = match Percent::new(0) {
 mod tests {
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn at_hour(light: &Daylight, hour: f64) -> u8 {
         light.level(DAY.mul_f64((hour / 24.0 - BEGINS_AT).rem_euclid(1.0))).get()

@@ -59,19 +59,22 @@ pub(super) async fn live(birth: Birth) {
             node::Phase::Waiting(..) => (Phase::Waiting, None),
         };
         let before = state.borrow().phase;
+        let (was_online, is_online) = (before == Phase::Online, phase == Phase::Online);
+        // In such an order that whoever sees the fleet's count sees states to match.
+        if was_online && !is_online {
+            online.send_modify(|count| *count -= 1);
+        }
+        if is_online && !was_online {
+            shared.onlines.add();
+        }
         state.send_modify(|state| {
             state.phase = phase;
             if name.is_some() {
                 state.name = name.cloned();
             }
         });
-        match (before == Phase::Online, phase == Phase::Online) {
-            (false, true) => {
-                shared.onlines.add();
-                online.send_modify(|count| *count += 1);
-            }
-            (true, false) => online.send_modify(|count| *count -= 1),
-            _ => {}
+        if is_online && !was_online {
+            online.send_modify(|count| *count += 1);
         }
     };
     let (finger, shears) = (random.fork(), random.fork());

@@ -63,3 +63,6 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> io::Re
     fleet.stop().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

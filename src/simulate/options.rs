@@ -39,7 +39,7 @@ impl Options {
             interval: Duration::from_secs(2),
             seed: 1,
             power_on: Duration::from_secs(1),
-            day: Duration::from_secs(600),
+            day: Duration::from_mins(10),
             press_every: Some(Duration::from_secs(20)),
             cut_every: None,
             threads: 0,

@@ -69,12 +69,12 @@ impl Port {
     }
 
     pub(crate) async fn accept(&self) -> End {
-        poll_fn(|cx| match self.0.waiting.borrow_mut().pop_front() {
-            Some(end) => Poll::Ready(end),
-            None => {
-                *self.0.waker.borrow_mut() = Some(cx.waker().clone());
-                Poll::Pending
+        poll_fn(|cx| {
+            if let Some(end) = self.0.waiting.borrow_mut().pop_front() {
+                return Poll::Ready(end);
             }
+            *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
         })
         .await
     }

@@ -69,7 +69,7 @@ pub(crate) fn play_with<T, F: Future<Output = T>>(
         node.run(|phase: Phase<'_>| {
             phases.borrow_mut().push((clock::now_ms(), format!("{phase:?}")));
         })
-        .await
+        .await;
     };
     world::play(board, story(port, pins))
 }

@@ -89,6 +89,27 @@ fn a_hub_that_does_not_answer_connect_is_given_up_in_time() {
 }
 
 #[test]
+fn a_start_that_is_never_acknowledged_is_given_up_in_time() {
+    play(|port, pins| async move {
+        let (mut peer, ..) = Peer::connected(&port).await;
+        peer.published("state/join").await;
+        peer.assign(PAIR).await;
+        peer.until(|did| *did == Did::Disconnect).await;
+        let (mut deaf, ..) = Peer::connected(&port).await;
+        deaf.withheld = Some(Vec::new());
+        let begun = now_ms();
+        assert_eq!(deaf.published("state/join").await, PAIR);
+        // Nothing but pings before the session has started.
+        let seen = deaf.watch(10_000).await;
+        assert!(seen.iter().all(|did| matches!(did, Did::Ping | Did::Close)), "{seen:?}");
+        assert!(!pins.phases.borrow().iter().any(|(_, phase)| phase.contains("Online")));
+        let gave_up = pins.phases.borrow().last().map(|(at, _)| *at);
+        assert!(gave_up.is_some_and(|at| at - begun <= 5_000 + PAUSE_MS), "{gave_up:?}");
+        Peer::admit(&port, NEXT).await;
+    });
+}
+
+#[test]
 fn a_hub_that_stops_taking_bytes_is_given_up_in_time() {
     play(|port, _| async move {
         // Enough for the handshakes; the readings then fill it.

@@ -18,6 +18,7 @@ use rumqttc::v5::mqttbytes::{
 
 /// What a board did.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Did {
     Connect(Connect, Option<LastWill>),
     Subscribe(Vec<(String, QoS)>),
@@ -37,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) puback: PubAckReason,
     /// What the hub answers to SUBSCRIBE.
     pub(crate) suback: Option<SubscribeReasonCode>,
+    /// Publications at QoS 1 and 2 that the hub keeps the board waiting for, if it does so.
+    pub(crate) withheld: Option<Vec<(u16, QoS)>>,
 }
 
 impl Peer {
@@ -48,6 +51,7 @@ impl Peer {
             next_id: 0,
             puback: PubAckReason::Success,
             suback: None,
+            withheld: None,
         }
     }
 
@@ -101,17 +105,9 @@ impl Peer {
                 }
                 Some(Packet::Publish(publish)) => {
                     assert!(!publish.retain && !publish.dup);
-                    let id = publish.pkid;
-                    match publish.qos {
-                        QoS::AtMostOnce => {}
-                        QoS::AtLeastOnce => {
-                            let mut ack = PubAck::new(id, None);
-                            ack.reason = self.puback;
-                            self.write(Packet::PubAck(ack)).await;
-                        }
-                        QoS::ExactlyOnce => {
-                            self.write(Packet::PubRec(PubRec::new(id, None))).await;
-                        }
+                    match &mut self.withheld {
+                        Some(withheld) => withheld.push((publish.pkid, publish.qos)),
+                        None => self.acknowledge(publish.pkid, publish.qos).await,
                     }
                     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                     return Did::Publish(text(&publish.topic), publish.qos, text(&publish.payload));
@@ -130,6 +126,25 @@ impl Peer {
                 Some(Packet::PubAck(_) | Packet::PubComp(_)) => {}
                 Some(other) => panic!("a board does not send {other:?}"),
             }
+        }
+    }
+
+    /// Acknowledges what was withheld, and withholds nothing more.
+    pub(crate) async fn release(&mut self) {
+        for (id, qos) in self.withheld.take().unwrap_or_default() {
+            self.acknowledge(id, qos).await;
+        }
+    }
+
+    async fn acknowledge(&mut self, id: u16, qos: QoS) {
+        match qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => {
+                let mut ack = PubAck::new(id, None);
+                ack.reason = self.puback;
+                self.write(Packet::PubAck(ack)).await;
+            }
+            QoS::ExactlyOnce => self.write(Packet::PubRec(PubRec::new(id, None))).await,
         }
     }
 

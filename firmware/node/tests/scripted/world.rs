@@ -13,6 +13,9 @@ use std::{
 /// No story takes longer than this, in milliseconds of virtual time.
 const STORY_MAX_MS: u64 = 60 * 60 * 1000;
 
+/// More wake-ups than this at one moment mean that somebody wakes himself for ever.
+const WAKE_UPS_MAX: usize = 10_000;
+
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -30,6 +33,7 @@ pub(crate) fn play<T>(board: impl Future<Output = ()>, story: impl Future<Output
     let (mut board, mut story) = (pin!(board), pin!(story));
     let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(true))));
     let wakers = flags.clone().map(Waker::from);
+    let (mut moment, mut wake_ups) = (0, 0);
     loop {
         let woken = flags.each_ref().map(|flag| flag.0.swap(false, Ordering::Relaxed));
         // The story first: it sets the scene that the board wakes up in.
@@ -43,6 +47,9 @@ pub(crate) fn play<T>(board: impl Future<Output = ()>, story: impl Future<Output
         }
         if woken == [false; 2] {
             assert!(clock::advance(), "everybody waits, and nobody for the clock");
+            wake_ups = if clock::now_ms() == moment { wake_ups + 1 } else { 0 };
+            moment = clock::now_ms();
+            assert!(wake_ups < WAKE_UPS_MAX, "time stands still");
             assert!(clock::now_ms() < STORY_MAX_MS, "the story does not end");
         }
     }
