@@ -31,9 +31,9 @@ pub(crate) async fn establish(
     front: &Arc<Front>,
     stream: TcpStream,
     address: IpAddr,
-) -> Option<Connection> {
+) -> Option<Box<Connection>> {
     match admit(front, &stream, address).await {
-        Ok(parts) => Some(Connection::new(Arc::clone(front), stream, parts)),
+        Ok(parts) => Some(Box::new(Connection::new(Arc::clone(front), stream, parts))),
         Err(Refusal::Silent) => None,
         Err(Refusal::Answered(version, reason)) => {
             let mut out = Vec::new();

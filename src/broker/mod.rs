@@ -232,9 +232,9 @@ mod tests {
     async fn everybody_is_told_when_the_router_dies() {
         let (broker, mut link) = Broker::start(&settings()).unwrap();
         let listener = TcpListener::bind(settings().listen).await.unwrap();
-        let server = broker.clone();
+        let front = broker.clone();
         let served =
-            tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
+            tokio::spawn(async move { front.serve(listener, std::future::pending()).await });
         broker.probe().await.unwrap();
         // A topic that the router's own matching panics on; nothing else would let it through.
         let deadly = Sealed { topic: "é".into(), payload: "x".into() };
