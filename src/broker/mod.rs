@@ -11,7 +11,8 @@
 //!
 //! - `listener`: accepts sockets; the server's start and stop
 //! - `handshake`: from an open socket to a session
-//! - `connection`: one client's task: bytes in, bytes out, time-outs, the end
+//! - `connection`: one client's task: bytes in, bytes out, time-outs
+//! - `ending`: how connections end
 //! - `handler`: what each packet does
 //! - `packet`: packets from and to bytes
 //! - `access`: who may do what
@@ -39,6 +40,7 @@ mod access;
 mod addressing;
 mod connection;
 mod dispatch;
+mod ending;
 mod error;
 mod front;
 mod handler;
