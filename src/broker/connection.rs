@@ -1,23 +1,22 @@
-//! One client's task: bytes in, bytes out, time-outs, and the end.
+//! One client's task: bytes in, bytes out, and time-outs.
 //!
 //! An idle connection is to cost little, so it has no buffers: bytes are read and written through
 //! buffers of the thread, and only what could not be processed or sent is kept with the connection.
 
 use super::{
-    ConnectionId, Origin,
+    ConnectionId,
+    ending::End,
     front::Front,
     handshake::{self, Parts},
     listener::OpenSocket,
-    lock::lock,
-    message::{Draft, Sealed, Sender},
+    message::{Sealed, Sender},
     outbound::Wire,
-    packet::{Frame, Packet, Reason, Version, encode},
+    packet::{Frame, Packet, Version, encode},
     presence::Presence,
-    session::{Kick, Session},
-    will::{DueWill, Will},
+    session::Session,
+    will::Will,
     window::{AppendError, Full},
 };
-use capteur_protocol::Topic;
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -32,9 +31,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::AsyncWriteExt,
     net::TcpStream,
-    time::{Sleep, sleep_until, timeout},
+    time::{Sleep, sleep_until},
 };
 
 /// How many topic aliases a client may set (section 3.2.2.3.8).
@@ -45,10 +43,6 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// A client that leaves so much untaken is not read until it takes it, in bytes.
 const OUTPUT_MAX: usize = 64 * 1024;
-
-/// How long a connection that we end is kept, so that the peer can read why: closing a socket
-/// with unread input would make its stack throw our last packet away.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// How often a connection that is to be ended is still read, [`READ_BYTES`] at a time.
 const LAST_READS: usize = 8;
@@ -64,7 +58,8 @@ thread_local! {
 
 /// Serves a socket from CONNECT to its end.
 pub(crate) async fn serve(socket: OpenSocket, stream: TcpStream, address: IpAddr) {
-    // Beginning and end are boxed, so that the task has room for the long middle only.
+    // Beginning and end are boxed, so that the task has room for the long middle only; so is the
+    // connection, which would otherwise be there twice.
     let established = Box::pin(handshake::establish(socket.front(), stream, address)).await;
     let Some(mut connection) = established else {
         return;
@@ -90,45 +85,24 @@ pub(crate) struct Connection {
     pub(super) acks: u64,
     /// The offset in the log after what this connection published.
     pub(super) routed: u64,
-    stall: Option<Box<Stall>>,
-    stream: TcpStream,
+    pub(super) stall: Option<Box<Stall>>,
+    pub(super) stream: TcpStream,
     /// Zero for none.
     keep_alive: Duration,
     last_packet: Instant,
     /// What came in and could not be processed yet.
     input: Vec<u8>,
     /// What the socket did not take yet.
-    output: Vec<u8>,
+    pub(super) output: Vec<u8>,
     /// When the socket last took something.
     output_since: Instant,
 }
 
 /// Nothing more is processed until something has happened.
-struct Stall {
-    until: Pin<Box<dyn Future<Output = ()> + Send>>,
+pub(super) struct Stall {
+    pub(super) until: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What is to be published then, with its cost.
-    message: Option<(Sealed, u32)>,
-}
-
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// DISCONNECT: the client has left, without its will.
-    Left,
-    /// DISCONNECT that asks for the will (section 3.14.2.1).
-    LeftWithWill,
-    /// The socket was closed or has failed.
-    Closed,
-    /// The client broke the protocol.
-    Violation(Reason),
-    /// Nothing came in for too long.
-    KeepAlive,
-    /// The client took nothing for too long.
-    WriteTimeout,
-    /// We were told to end it.
-    Kicked(Kick),
-    /// The router has ended.
-    RouterEnded,
+    pub(super) message: Option<(Sealed, u32)>,
 }
 
 /// What a connection's task was woken for.
@@ -140,26 +114,6 @@ struct Ready {
     readable: bool,
     writable: bool,
     timer: bool,
-}
-
-impl End {
-    /// What a client is told, where it can be told something.
-    const fn reason(self) -> Option<Reason> {
-        match self {
-            Self::Left | Self::LeftWithWill | Self::Closed => None,
-            Self::Violation(reason) => Some(reason),
-            Self::KeepAlive => Some(Reason::KEEP_ALIVE_TIMEOUT),
-            Self::WriteTimeout | Self::RouterEnded => Some(Reason::UNSPECIFIED),
-            Self::Kicked(Kick::TakenOver) => Some(Reason::SESSION_TAKEN_OVER),
-            Self::Kicked(Kick::ShuttingDown) => Some(Reason::SERVER_SHUTTING_DOWN),
-        }
-    }
-}
-
-impl From<Reason> for End {
-    fn from(reason: Reason) -> Self {
-        Self::Violation(reason)
-    }
 }
 
 impl Connection {
@@ -418,7 +372,7 @@ impl Connection {
         Ok(())
     }
 
-    fn try_write(&self, bytes: &[u8]) -> Result<usize, End> {
+    pub(super) fn try_write(&self, bytes: &[u8]) -> Result<usize, End> {
         let mut sent = 0;
         while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
             match self.stream.try_write(rest) {
@@ -449,7 +403,7 @@ impl Connection {
             return Err(End::WriteTimeout);
         }
         if !self.keep_alive.is_zero() && now >= self.last_packet + self.keep_alive {
-            if self.may_process() {
+            if self.wants_input() {
                 return Err(End::KeepAlive);
             }
             // It is us who don't listen.
@@ -461,83 +415,6 @@ impl Connection {
     fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.front.settings.write_timeout_ms)
     }
-
-    /// Tells the client, publishes what is published for a client that is gone, and leaves the
-    /// session. Everything that the connection has published comes before that.
-    async fn close(mut self, end: End) {
-        self.count(end);
-        if self.wire.version == Version::V5
-            && let Some(reason) = end.reason()
-        {
-            encode::disconnect(&mut self.output, reason);
-        }
-        // Best effort: the client may be gone.
-        let _ = self.try_write(&self.output);
-        if let Some(stall) = self.stall.take()
-            && let Some((sealed, cost)) = stall.message
-        {
-            stall.until.await;
-            let _ = self.front.window.append(sealed, cost);
-        }
-        if let Sender::Client(origin) = self.sender.clone() {
-            self.leave(end, origin).await;
-        }
-        let ours = !matches!(end, End::Left | End::LeftWithWill | End::Closed);
-        if ours {
-            linger(self.stream).await;
-        }
-    }
-
-    async fn leave(&mut self, end: End, origin: Origin) {
-        let front = Arc::clone(&self.front);
-        let bound = lock(&front.addressing).remove(origin.connection);
-        let mut will = self.will.take().filter(|_| end != End::Left);
-        let mut told = None;
-        // A will is published when the session ends, whatever its delay.
-        if let Some(due) = will.take_if(|will| will.delay == 0 || self.session_expiry == 0) {
-            told = due.leaves_for().map(str::to_owned);
-            front.publish_will(DueWill { will: due, origin: origin.clone() }).await;
-        }
-        for pair in self.presence.missing_leaves(bound.as_ref(), told.as_deref()) {
-            front.counters.implied_leaves.increment();
-            let draft = Draft {
-                topic: Topic::Leave.as_str(),
-                payload: pair.as_bytes(),
-                properties: &[],
-                qos: Topic::Leave.qos(),
-                retain: false,
-                expires: None,
-                ack: None,
-            };
-            let sealed = front.sealer.seal(&self.sender, &draft);
-            let _ = front.window.append_when_room(sealed).await;
-        }
-        let will = will.map(|will| DueWill { will, origin });
-        let ended =
-            lock(&front.sessions).leave(&self.session, self.session_expiry, will, Instant::now());
-        front.rescheduled.notify_one();
-        if let Some(ended) = ended {
-            front.finish(ended).await;
-        }
-    }
-
-    fn count(&self, end: End) {
-        let counters = &self.front.counters;
-        match end {
-            End::Violation(reason) => {
-                tracing::debug!(%reason, client = &*self.session.client_id, "protocol violation");
-                counters.violations.increment();
-            }
-            End::KeepAlive => counters.keep_alive_timeouts.increment(),
-            End::WriteTimeout => counters.write_timeouts.increment(),
-            End::Kicked(Kick::TakenOver) => counters.take_overs.increment(),
-            End::Kicked(Kick::ShuttingDown)
-            | End::Left
-            | End::LeftWithWill
-            | End::Closed
-            | End::RouterEnded => {}
-        }
-    }
 }
 
 /// The packet type of SUBSCRIBE (section 2.1.2).
@@ -547,24 +424,6 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("sender", &self.sender).finish_non_exhaustive()
     }
-}
-
-/// Closes our half of a connection and gives the peer a moment to close its own.
-pub(crate) async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let closed = async {
-        let mut rest = [0; 512];
-        while stream.readable().await.is_ok() {
-            match stream.try_read(&mut rest) {
-                Ok(0) => return,
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return,
-                _ => {}
-            }
-        }
-    };
-    let _ = timeout(LINGER, closed).await;
 }
 
 #[cfg(test)]
@@ -580,7 +439,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = OpenSocket::new(Arc::clone(&broker.front));
         let task = serve(socket, stream, IpAddr::from([127, 0, 0, 1]));
-        let bytes = size_of_val(&task) + size_of::<Session>();
-        assert!(bytes < 1536, "{bytes}");
+        let bytes = size_of_val(&task) + size_of::<Connection>() + size_of::<Session>();
+        assert!(bytes < 1200, "{bytes}");
     }
 }

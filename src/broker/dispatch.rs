@@ -15,6 +15,8 @@ pub(crate) async fn run(front: Arc<Front>, mut reader: Reader) {
             front.dispatch(parcel);
         }
         front.window.consumed(Side::Front, entry.offset + 1);
+        // A reader that is never empty never waits: others have to get their turn.
+        tokio::task::consume_budget().await;
     }
     tracing::error!("the router's thread has died");
 }

@@ -3,7 +3,8 @@
 use super::{
     Ack,
     access::Role,
-    connection::{Connection, End, TOPIC_ALIAS_MAXIMUM},
+    connection::{Connection, TOPIC_ALIAS_MAXIMUM},
+    ending::End,
     lock::lock,
     message::Draft,
     outbound::Delivery,

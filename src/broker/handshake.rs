@@ -2,7 +2,8 @@
 
 use super::{
     ConnectionId, Origin, access,
-    connection::{self, Connection, TOPIC_ALIAS_MAXIMUM},
+    connection::{Connection, TOPIC_ALIAS_MAXIMUM},
+    ending,
     front::Front,
     lock::lock,
     outbound::Wire,
@@ -31,9 +32,9 @@ pub(crate) async fn establish(
     front: &Arc<Front>,
     stream: TcpStream,
     address: IpAddr,
-) -> Option<Connection> {
+) -> Option<Box<Connection>> {
     match admit(front, &stream, address).await {
-        Ok(parts) => Some(Connection::new(Arc::clone(front), stream, parts)),
+        Ok(parts) => Some(Box::new(Connection::new(Arc::clone(front), stream, parts))),
         Err(Refusal::Silent) => None,
         Err(Refusal::Answered(version, reason)) => {
             let mut out = Vec::new();
@@ -41,7 +42,7 @@ pub(crate) async fn establish(
             if stream.try_write(&out).is_ok() {
                 front.counters.bytes_sent.add(out.len() as u64);
             }
-            connection::linger(stream).await;
+            ending::linger(stream).await;
             None
         }
     }

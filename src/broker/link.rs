@@ -38,6 +38,8 @@ impl Link {
     pub async fn recv(&mut self) -> Result<Inbound, BrokerEnded> {
         self.consume();
         loop {
+            // A reader that is never empty never waits: others have to get their turn.
+            tokio::task::consume_budget().await;
             let entry = self.reader.next().await?;
             if let Some(inbound) = self.open(entry) {
                 return Ok(inbound);

@@ -1,15 +1,23 @@
 //! Accepts sockets until the server stops.
 
 use super::{connection, error::BrokerEnded, front::Front};
+use socket2::{SockRef, TcpKeepalive};
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 
-/// How many sockets may be open beyond `max_connections`, so that a client in excess gets an
-/// answer instead of a closed socket.
+/// How many sockets may be open beyond twice `max_connections`: every client may come again while
+/// its old socket is being closed, and a client in excess is to get an answer.
 const EXCESS_SOCKETS: usize = 128;
+
+/// When TCP begins to ask whether a silent peer is still there: the only way to notice the end of a
+/// client whose keep-alive is 0.
+const PROBE_AFTER: Duration = Duration::from_mins(1);
+
+/// How long TCP waits for the answer, and how often it asks again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long to wait when no socket can be accepted, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,12 +58,17 @@ pub(crate) async fn serve(
 }
 
 fn spawn(front: &Arc<Front>, stream: TcpStream, peer: SocketAddr) {
-    if *front.sockets.borrow() >= front.settings.max_connections.saturating_add(EXCESS_SOCKETS) {
+    let max_sockets =
+        front.settings.max_connections.saturating_mul(2).saturating_add(EXCESS_SOCKETS);
+    if *front.sockets.borrow() >= max_sockets {
         front.counters.refused_sockets.increment();
         return;
     }
-    // Replies are small and awaited; without this each could wait for the peer's delayed ACK.
-    if let Err(error) = stream.set_nodelay(true) {
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL);
+    // Replies are small and awaited; with Nagle's algorithm each could wait for the peer's ACK.
+    let set =
+        stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&probes));
+    if let Err(error) = set {
         tracing::debug!(%error, "a socket was closed before it was served");
         return;
     }

@@ -11,7 +11,8 @@
 //!
 //! - `listener`: accepts sockets; the server's start and stop
 //! - `handshake`: from an open socket to a session
-//! - `connection`: one client's task: bytes in, bytes out, time-outs, the end
+//! - `connection`: one client's task: bytes in, bytes out, time-outs
+//! - `ending`: how connections end
 //! - `handler`: what each packet does
 //! - `packet`: packets from and to bytes
 //! - `access`: who may do what
@@ -39,6 +40,7 @@ mod access;
 mod addressing;
 mod connection;
 mod dispatch;
+mod ending;
 mod error;
 mod front;
 mod handler;
@@ -231,15 +233,15 @@ mod tests {
     async fn everybody_is_told_when_the_router_dies() {
         let (broker, mut link) = Broker::start(&settings()).unwrap();
         let listener = TcpListener::bind(settings().listen).await.unwrap();
-        let server = broker.clone();
-        let outcome =
-            tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
+        let front = broker.clone();
+        let served =
+            tokio::spawn(async move { front.serve(listener, std::future::pending()).await });
         broker.probe().await.unwrap();
         // A topic that the router's own matching panics on; nothing else would let it through.
         let deadly = Sealed { topic: "é".into(), payload: "x".into() };
         broker.front.window.append_overdrawn(deadly).unwrap();
         assert!(link.recv().await.is_err());
-        assert!(outcome.await.unwrap().is_err());
+        assert!(served.await.unwrap().is_err());
         assert!(broker.probe().await.is_err());
     }
 
