@@ -13,7 +13,7 @@ use super::{
     outbound::Wire,
     packet::{Frame, Packet, Version, encode},
     presence::Presence,
-    session::Session,
+    session::{Kick, Session},
     will::Will,
     window::{AppendError, Full},
 };
