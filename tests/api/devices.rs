@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_renamed_board_may_use_both_pairs_until_it_has_taken_the_new_one() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
     let mut reader = hub.follow(None).await;
 
@@ -44,7 +44,7 @@ async fn a_renamed_board_may_use_both_pairs_until_it_has_taken_the_new_one() {
 
 #[tokio::test]
 async fn the_real_logic_takes_its_new_name_and_obeys_under_it() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let fleet = Fleet::start(Options::quiet(hub.mqtt.to_string(), 1)).unwrap();
     timeout(DEADLINE, fleet.all_online()).await.unwrap();
     let board = &fleet.boards()[0];
@@ -65,7 +65,7 @@ async fn the_real_logic_takes_its_new_name_and_obeys_under_it() {
 
 #[tokio::test]
 async fn a_board_is_forgotten_with_all_it_left_and_may_come_again_as_a_newcomer() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
     board.report("photoresistor", 58).await;
     let path = format!("/api/v1/devices/{MAC}");
@@ -94,7 +94,7 @@ async fn a_board_is_forgotten_with_all_it_left_and_may_come_again_as_a_newcomer(
 
 #[tokio::test]
 async fn a_name_is_refused_where_it_is_taken_or_no_name() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let _board = Board::join(&hub).await;
     let fleet = Fleet::start(Options::quiet(hub.mqtt.to_string(), 1)).unwrap();
     timeout(DEADLINE, fleet.all_online()).await.unwrap();

@@ -56,14 +56,14 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// A hub on an empty store, whose commands wait longer than any test.
-    pub(crate) async fn start() -> Self {
-        Self::start_with(Duration::from_mins(10)).await
+    pub(crate) fn start() -> Self {
+        Self::start_with(Duration::from_mins(10))
     }
 
     /// A hub on an empty store.
-    pub(crate) async fn start_with(confirm_timeout: Duration) -> Self {
+    pub(crate) fn start_with(confirm_timeout: Duration) -> Self {
         let clock = Arc::new(Hands(AtomicI64::new(START_MS)));
-        Self::run(tempfile::tempdir().unwrap(), clock, confirm_timeout).await
+        Self::run(tempfile::tempdir().unwrap(), clock, confirm_timeout)
     }
 
     /// Stops the hub, and starts another on its store.
@@ -71,10 +71,10 @@ impl Hub {
         let Self { clock, folder, confirm_timeout, stop, task, .. } = self;
         stop.send(()).unwrap();
         timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
-        Self::run(folder, clock, confirm_timeout).await
+        Self::run(folder, clock, confirm_timeout)
     }
 
-    async fn run(folder: TempDir, clock: Arc<Hands>, confirm_timeout: Duration) -> Self {
+    fn run(folder: TempDir, clock: Arc<Hands>, confirm_timeout: Duration) -> Self {
         let mut settings = Settings::load(Some(Path::new("/dev/null")), []).unwrap();
         settings.mqtt.listen = "127.0.0.1:0".parse().unwrap();
         settings.http.listen = "127.0.0.1:0".parse().unwrap();

@@ -26,7 +26,7 @@ async fn settled(answer: JoinHandle<Response>) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_command_is_done_when_the_board_says_so() {
-    let hub = Arc::new(Hub::start().await);
+    let hub = Arc::new(Hub::start());
     let mut board = Board::join(&hub).await;
     let mut reader = hub.follow(None).await;
     let answer = switch(&hub, true);
@@ -47,7 +47,7 @@ async fn a_command_is_done_when_the_board_says_so() {
 
 #[tokio::test]
 async fn a_newer_command_takes_the_place_of_one_that_waits() {
-    let hub = Arc::new(Hub::start().await);
+    let hub = Arc::new(Hub::start());
     let mut board = Board::join(&hub).await;
     let older = switch(&hub, true);
     assert_eq!(board.ordered().await, 1);
@@ -61,7 +61,7 @@ async fn a_newer_command_takes_the_place_of_one_that_waits() {
 
 #[tokio::test]
 async fn a_caller_that_does_not_wait_asks_later() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
     let request = hub.request(Method::PUT, &path()).header("prefer", "respond-async");
     let answer = request.json(&json!({"on": true})).send().await.unwrap();
@@ -76,7 +76,7 @@ async fn a_caller_that_does_not_wait_asks_later() {
 
 #[tokio::test]
 async fn a_board_that_stays_silent_or_is_away_is_told_of() {
-    let hub = Arc::new(Hub::start_with(Duration::from_millis(50)).await);
+    let hub = Arc::new(Hub::start_with(Duration::from_millis(50)));
     let board = Board::join(&hub).await;
     let (status, problem) = settled(switch(&hub, true)).await;
     assert_eq!((status, &problem["command"]["state"]), (504, &json!("timed_out")));

@@ -34,7 +34,7 @@ fn array(page: &str, field: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn readings_come_once_each_and_in_order_whatever_the_page() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
     // Four in each millisecond, so that pages end between readings of the same time.
     let mut points = Vec::new();
@@ -81,7 +81,7 @@ async fn readings_come_once_each_and_in_order_whatever_the_page() {
 
 #[tokio::test]
 async fn a_log_comes_newest_first_and_once_each() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let _board = Board::join(&hub).await;
     for number in 0..9 {
         assert_eq!(hub.rename(MAC, &format!("name{number}")).await.status(), 200);

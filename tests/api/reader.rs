@@ -45,9 +45,9 @@ impl Reader {
     /// The next event.
     pub(crate) async fn next(&mut self) -> Message {
         loop {
-            if let Some((message, rest)) = self.text.split_once("\n\n") {
-                let message = Message::parse(message);
-                self.text = rest.to_owned();
+            if let Some(end) = self.text.find("\n\n") {
+                let message = Message::parse(&self.text[..end]);
+                self.text.drain(..end + 2);
                 if let Some(message) = message {
                     return message;
                 }

@@ -15,7 +15,7 @@ use tokio::{
 
 #[tokio::test]
 async fn a_reader_that_comes_back_misses_nothing() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
     let mut reader = hub.follow(None).await;
     let snapshot = reader.next().await;
@@ -54,7 +54,7 @@ async fn a_reader_that_comes_back_misses_nothing() {
 
 #[tokio::test]
 async fn a_new_run_of_the_hub_begins_with_a_snapshot() {
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
     board.report("photoresistor", 58).await;
     let last = hub.follow(None).await.next().await;
@@ -71,7 +71,7 @@ async fn a_new_run_of_the_hub_begins_with_a_snapshot() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_given_a_new_snapshot() {
     const READINGS: u32 = 12_000;
-    let hub = Hub::start().await;
+    let hub = Hub::start();
     let mut board = Board::join(&hub).await;
 
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
