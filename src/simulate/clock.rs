@@ -29,14 +29,23 @@ embassy_time_driver::time_driver_impl!(static CLOCK: HostClock = HostClock {
 
 impl Driver for HostClock {
     fn now(&self) -> u64 {
-        let elapsed = self.started.get_or_init(Instant::now).elapsed();
-        // Half a million years fit.
-        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX) * TICK_HZ / 1_000_000
+        ticks(self.started.get_or_init(Instant::now).elapsed())
     }
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
         self.alarms.get_or_init(Alarms::spawn).set(at.div_ceil(GRAIN).saturating_mul(GRAIN), waker);
     }
+}
+
+/// A time in ticks, of which half a million years fit.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_micros() * u128::from(TICK_HZ) / 1_000_000).unwrap_or(u64::MAX)
+}
+
+/// So many ticks as a time.
+fn time(ticks: u64) -> Duration {
+    let micros = u128::from(ticks) * 1_000_000 / u128::from(TICK_HZ);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
 /// Who wants to be woken when, and the thread that does it.
@@ -79,8 +88,7 @@ impl Alarms {
             queue = match queue.next() {
                 None => self.sooner.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(at) => {
-                    let pause = Duration::from_micros((at - now) * 1_000_000 / TICK_HZ);
-                    let woken = self.sooner.wait_timeout(queue, pause);
+                    let woken = self.sooner.wait_timeout(queue, time(at - now));
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -145,6 +153,18 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_has_run_for_years_still_tells_the_time() {
+        for days in [0, 1, 213, 214, 3_650] {
+            let elapsed = Duration::from_hours(24 * days);
+            assert_eq!(time(ticks(elapsed)), elapsed, "{days} days");
+        }
+        assert_eq!(
+            time(u64::MAX).as_micros(),
+            u128::from(u64::MAX) * 1_000_000 / u128::from(TICK_HZ)
+        );
+    }
     use embassy_time::Timer;
     use std::{
         sync::{
