@@ -83,7 +83,7 @@ pub(super) fn show(key: &DeviceKey, request: &Request) -> Result<Response, Probl
     request_body = Rename,
     responses(
         (status = 200, description = "The device under its new name", body = Device),
-        (status = 400, description = "The body is not what it has to be; `errors` names the field", body = problem::Document, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not what it has to be, or a parameter is unknown; `errors` names it", body = problem::Document, content_type = "application/problem+json"),
         (status = 404, description = "No device has that name or MAC address", body = problem::Document, content_type = "application/problem+json"),
         (status = 409, description = "Another device has the new name", body = problem::Document, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than 16 KiB", body = problem::Document, content_type = "application/problem+json"),
@@ -93,6 +93,7 @@ pub(super) fn show(key: &DeviceKey, request: &Request) -> Result<Response, Probl
     ),
 )]
 pub(super) async fn rename(key: &DeviceKey, request: Request) -> Result<Response, Problem> {
+    Query::parse(&request.query)?.finish()?;
     let by = request.by();
     let mut fields = request.body.object().await?;
     let name: String = fields.take("name")?;
@@ -109,12 +110,14 @@ pub(super) async fn rename(key: &DeviceKey, request: Request) -> Result<Response
     params(("device" = String, Path, description = "A name, in any case, or a MAC address")),
     responses(
         (status = 204, description = "The device is forgotten"),
+        (status = 400, description = "A parameter is unknown", body = problem::Document, content_type = "application/problem+json"),
         (status = 404, description = "No device has that name or MAC address", body = problem::Document, content_type = "application/problem+json"),
         (status = 409, description = "The device is online", body = problem::Document, content_type = "application/problem+json"),
         (status = 503, description = "The store does not work, or the hub is stopping", body = problem::Document, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn forget(key: &DeviceKey, request: &Request) -> Result<Response, Problem> {
+    Query::parse(&request.query)?.finish()?;
     request.context().registry.forget(key, &request.by()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -3,6 +3,7 @@
 use super::{
     Api,
     problem::{self, Kind, Problem},
+    query::Query,
     reply,
     request::{self, DeviceSegment, Request},
 };
@@ -53,7 +54,7 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 200, description = "The device has confirmed", body = Command),
         (status = 202, description = "The command is sent, as `Prefer: respond-async` asked", body = Command,
             headers(("Location" = String, description = "The command"), ("Preference-Applied" = String, description = "`respond-async`"))),
-        (status = 400, description = "The body is not what it has to be; `errors` names the field", body = problem::Document, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not what it has to be, or a parameter is unknown; `errors` names it", body = problem::Document, content_type = "application/problem+json"),
         (status = 404, description = "No device has that name or MAC address", body = problem::Document, content_type = "application/problem+json"),
         (status = 409, description = "The device is not online, or a newer command took this one's place", body = problem::Document, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than 16 KiB", body = problem::Document, content_type = "application/problem+json"),
@@ -63,6 +64,7 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     ),
 )]
 pub(super) async fn switch(key: &DeviceKey, request: Request) -> Result<Response, Problem> {
+    Query::parse(&request.query)?.finish()?;
     let by = request.by();
     let at_once = prefers_async(&request.headers);
     let mut fields = request.body.object().await?;

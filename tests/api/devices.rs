@@ -112,3 +112,26 @@ async fn a_name_is_refused_where_it_is_taken_or_no_name() {
     }
     timeout(DEADLINE, fleet.stop()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_parameter_that_a_call_does_not_know_stops_it() {
+    let hub = Hub::start();
+    let board = Board::join(&hub).await;
+    let path = format!("/api/v1/devices/{MAC}");
+    for (method, path, body) in [
+        (Method::GET, path.clone(), json!({})),
+        (Method::PATCH, path.clone(), json!({"name": "kitchen"})),
+        (Method::PUT, format!("{path}/led"), json!({"on": true})),
+        (Method::GET, format!("{path}/log"), json!({})),
+        (Method::GET, format!("{path}/readings/led"), json!({})),
+    ] {
+        let answer = hub.send(method.clone(), &format!("{path}?dry_run=1"), &body).await;
+        assert_eq!(answer.status(), 400, "{method} {path}");
+    }
+    assert_eq!(hub.device(MAC).await["name"], "capteur01");
+    drop(board);
+    hub.until(MAC, "offline").await;
+    let answer = hub.send(Method::DELETE, &format!("{path}?dry_run=1"), &json!({})).await;
+    assert_eq!(answer.status(), 400);
+    assert_eq!(hub.device(MAC).await["state"], "offline", "it is still there");
+}
