@@ -12,6 +12,7 @@ use super::{
         FilterRequest, Packet, Publish, Reason, Reply, Subscribe, decode::RetainHandling, encode,
     },
     receipts::Arrival,
+    router::Pace,
     session::DeviceSubscription,
     subscriptions::Options,
     topic,
@@ -125,7 +126,8 @@ impl Connection {
             ack,
         };
         let sealed = self.front.sealer.seal(&self.sender, &draft);
-        self.route(sealed)
+        let in_a_series = device_topic == Some(Topic::PhotoresistorStatus) && publish.qos == 0;
+        self.route(sealed, if in_a_series { Pace::Soon } else { Pace::Now })
     }
 
     /// The topic that an alias stands for (section 3.3.2.3.4).

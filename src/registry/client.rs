@@ -33,7 +33,7 @@ use tokio::{
 };
 
 /// The most messages that are taken in between two batches.
-const BURST_MAX: usize = 256;
+const BURST_MAX: usize = 128;
 
 /// The most requests of the API that wait for the task.
 const REQUESTS_MAX: usize = 64;

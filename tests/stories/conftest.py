@@ -8,6 +8,7 @@ mosquitto_sub, plain sockets, HTTP. To run them:
     apt-get install mosquitto-clients faketime
     python3 -m venv .venv && .venv/bin/pip install -r tests/stories/requirements.txt
     .venv/bin/pytest tests/stories
+    .venv/bin/ruff check tests/stories && .venv/bin/ruff format --check tests/stories
 
 `CAPTEUR_BIN` names another binary than `target/debug/capteur`. A failed story's folder under
 pytest's temporary directory has the hub's log (`hub.log`) and its settings.

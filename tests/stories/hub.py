@@ -40,6 +40,13 @@ def clean_environment() -> dict[str, str]:
     return environment | {"RUST_BACKTRACE": "1"}
 
 
+def wrong_clock(fake: str) -> dict[str, str]:
+    """An environment in which the time of day is `fake`, as Debian's faketime understands it."""
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    # Durations are real: what is wrong after a power cut is the time of day alone.
+    return {"LD_PRELOAD": str(library), "FAKETIME": fake, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
 def capteur(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
     environment = clean_environment() | options.pop("env", {})

@@ -1,5 +1,6 @@
 """The open broker: what is published arrives as MQTT says, between both protocol levels."""
 
+from contextlib import suppress
 from itertools import product
 
 import pytest
@@ -325,6 +326,19 @@ def test_receive_maximum_bounds_what_is_in_flight(open_hub: Hub) -> None:
         client.send(wire.answer(wire.PUBACK, third.packet_id))
         client.send(wire.answer(wire.PUBACK, held[1].packet_id))
         assert [client.expect(wire.PUBLISH).payload for _ in range(2)] == ["3", "4"]
+
+
+def test_more_than_the_hubs_receive_maximum_is_refused(open_hub: Hub) -> None:
+    """MQTT 5, section 3.3.4: DISCONNECT 0x93, and what was inside the bound was taken."""
+    client, connack = wire.connected(open_hub.mqtt, "c", wire.V5)
+    bound = connack.properties.get(wire.RECEIVE_MAXIMUM, 65535)
+    with client:
+        for packet_id in range(1, bound + 2):
+            if packet_id > 65535:
+                return
+            with suppress(ConnectionError):
+                client.send(wire.publish("r", "x", 2, packet_id, version=wire.V5))
+        assert client.end() == 0x93
 
 
 def test_a_packet_that_is_too_large_for_the_client_is_not_sent(open_hub: Hub) -> None:

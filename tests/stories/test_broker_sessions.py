@@ -174,7 +174,8 @@ def test_a_queue_is_bounded(start_hub) -> None:
     first, _ = _join(hub, "away", wire.V5)
     first.send(wire.subscribe("q", options=1, version=wire.V5))
     first.expect(wire.SUBACK)
-    first.close()
+    first.send(wire.disconnect(version=wire.V5))
+    assert first.receive() is None
     publisher = Client(hub, "pub")
     for number in range(200):
         publisher.publish("q", str(number), 1)

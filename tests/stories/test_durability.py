@@ -1,14 +1,19 @@
 """An acknowledgement means stored: nothing that the hub has said yes to is lost."""
 
+import http.client
+import random
 import resource
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 import wire
 from api import Api
 from device import Device
-from hub import Hub
+from hub import Hub, wrong_clock
+from waiting import eventually
 
 
 class Flood:
@@ -145,6 +150,33 @@ def test_a_rename_and_a_removal_survive_sigkill(hub: Hub, board: Device) -> None
     assert [d["name"] for d in board.api.devices()] == ["LeBron"]
 
 
+def test_no_reading_is_lost_to_a_clock_that_steps_or_stands_still(
+    hub: Hub, api: Api, board: Device
+) -> None:
+    """A Pi has no battery clock: readings of one moment, of before it and after it are all kept."""
+    sent: list[int] = []
+
+    def speak() -> None:
+        for _ in range(30):
+            sent.append(len(sent) % 101)
+            board.report("photoresistor", sent[-1], qos=1)
+
+    speak()
+    for clock in ("-1d", "2024-02-29 12:00:00", "2024-02-29 12:00:00", "+1d", "+0"):
+        board.client.drop()
+        hub.restart(wrong_clock(clock))
+        board.connect(with_will=True)
+        board.listen()
+        speak()
+        board.wait_online()
+    board.client.drop()
+    hub.restart()
+    stored = api.points(board.mac, "photoresistor")
+    assert sorted(value for _, value in stored) == sorted(sent)
+    assert [at for at, _ in stored] == sorted(at for at, _ in stored)
+    assert stored[0][0] < 1_710_000_000_000, "the clock did stand in 2024"
+
+
 def test_a_clean_stop_flushes_readings_at_qos_0(start_hub) -> None:
     """SIGTERM: what the boards said last is taken in, and the store is flushed."""
     hub = start_hub({"store.flush_ms": 60_000})
@@ -169,3 +201,71 @@ def test_readings_at_qos_0_are_on_the_medium_after_the_interval(start_hub) -> No
     hub.kill_and_start()
     assert board.api.readings(board.mac, "photoresistor") == [42, 43]
     board.client.drop()
+
+
+def _somewhere(data: bytes, rng: random.Random) -> int:
+    """A place in what is in use: the file is longer."""
+    return rng.randrange(len(data.rstrip(b"\0")))
+
+
+def _truncated(file: Path, rng: random.Random) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[: _somewhere(data, rng)])
+
+
+def _scribbled(file: Path, rng: random.Random) -> None:
+    data = bytearray(file.read_bytes())
+    for _ in range(8):
+        at = _somewhere(data, rng)
+        data[at : at + 64] = rng.randbytes(len(data[at : at + 64]))
+    file.write_bytes(data)
+
+
+def _zeroed(file: Path, rng: random.Random) -> None:
+    data = bytearray(file.read_bytes())
+    at = _somewhere(data, rng)
+    data[at : at + 4096] = bytes(len(data[at : at + 4096]))
+    file.write_bytes(data)
+
+
+def _lost(file: Path, _rng: random.Random) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("damage", [_truncated, _scribbled, _zeroed, _lost])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_store_is_a_running_hub_or_a_clear_refusal(hub: Hub, damage, seed: int) -> None:
+    """An SD card after a power cut: never a panic, and never a hub that only seems to work."""
+    rng = random.Random(seed)
+    boards = [Device(hub).boot() for _ in range(3)]
+    for value in range(200):
+        boards[value % 3].report("photoresistor", value % 101, qos=1)
+    for board in boards:
+        board.client.drop()
+    hub.stop()
+    store = hub.settings["store.path"]
+    files = sorted(f for f in Path(store).rglob("*") if f.is_file() and f.stat().st_size)
+    files.sort(key=lambda file: file.stat().st_size, reverse=True)
+    damage(files[seed % len(files)], rng)
+
+    hub.start()
+    eventually(lambda: not hub.running or _is_healthy(hub), "an answer or the end")
+    if not hub.running:
+        assert hub.wait_ended() == 1
+        assert store in hub.log().splitlines()[-1]
+        return
+    for board in boards:
+        board.boot()
+        board.report("led", 1, qos=1)
+    assert len({board.name for board in boards}) == 3
+    for board in boards:
+        board.client.drop()
+    hub.kill_and_start()
+    for board in boards:
+        assert board.api.readings(board.mac, "led")[-1] is True
+
+
+def _is_healthy(hub: Hub) -> bool:
+    with suppress(OSError, http.client.HTTPException):
+        return Api(hub).get("/health").status == 200
+    return False

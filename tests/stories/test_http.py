@@ -112,7 +112,9 @@ def test_a_wrong_method_is_405(api: Api, board: Device) -> None:
         ("DELETE", f"/devices/{board.name}/log"),
         ("POST", "/health"),
     ):
-        assert api.call(method, path, {}).status == 405, path
+        answer = api.call(method, path, {})
+        assert answer.status == 405, path
+        assert answer.headers["allow"], "RFC 9110, section 15.5.6"
 
 
 def test_bodies_that_are_not_as_asked_are_refused(api: Api, board: Device) -> None:
@@ -207,6 +209,19 @@ def test_readings_are_cut_by_time_and_limit(api: Api, measured: Device) -> None:
     assert empty.status in (200, 400, 422)
     if empty.status == 200:
         assert empty.json()["points"] == []
+
+
+def test_pages_of_readings_are_linked_without_gap_and_double(api: Api, measured: Device) -> None:
+    """`Link` with `rel="next"`; twenty readings of a few milliseconds, seven a page."""
+    path: str | None = f"/api/v1/devices/{measured.mac}/readings/photoresistor?limit=7"
+    pages = []
+    while path:
+        answer = api.request("GET", path)
+        pages.append([value for _, value in answer.json()["points"]])
+        link = re.match(r'<([^>]+)>; rel="next"', answer.headers.get("link", ""))
+        path = link[1] if link else None
+    assert [len(page) for page in pages] == [7, 7, 6]
+    assert [value for page in pages for value in page] == list(range(20))
 
 
 def _rfc3339(millis: int) -> str:

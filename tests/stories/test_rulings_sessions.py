@@ -1,7 +1,6 @@
 """Rulings 2 to 9 of the contract: names, sessions, presence."""
 
 import re
-from glob import glob
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -12,7 +11,7 @@ from api import Api
 from client import V5, Client
 from device import JOIN, NAME_ASSIGN, STATUS, Assignment, Device, fresh_mac
 from events import Events
-from hub import Hub
+from hub import Hub, wrong_clock
 from waiting import eventually
 
 SESSION = re.compile(r"^\d{10}\.\d{6}$")
@@ -150,9 +149,7 @@ def ruling_03_session_ids_grow_through_a_clock_that_steps_back(hub: Hub) -> None
     """A Pi has no battery clock."""
     board = Device(hub).boot()
     before, joined = board.current.session, board.api.device(board.mac)["joined_at"]
-    (library,) = glob("/usr/lib/*/faketime/libfaketime.so.1")
-    yesterday = {"LD_PRELOAD": library, "FAKETIME": "-1d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    hub.restart(yesterday)
+    hub.restart(wrong_clock("-1d"))
     board.client.cut()
     assert board.boot().current.session > before
     assert SESSION.match(board.current.session)

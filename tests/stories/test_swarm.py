@@ -1,6 +1,7 @@
 """A thousand boards after a power cut: all come online, each under a name of its own."""
 
 import asyncio
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -40,6 +41,27 @@ def test_a_thousand_simulated_boards_come_online(hub: Hub, api: Api) -> None:
         boards.terminate()
         boards.wait(30)
     eventually(lambda: not _online(api), "all offline after they have gone", within=60)
+
+
+def test_boards_whose_network_comes_and_goes_are_one_device_each(hub: Hub, api: Api) -> None:
+    """`--flaky` cuts connections at random moments: no board is doubled, none is lost."""
+    options = ["--devices", "200", "--interval", "1", "--flaky", "--seed", "3"]
+    boards = subprocess.Popen(
+        [BINARY, "simulate", "--broker", f"{hub.mqtt[0]}:{hub.mqtt[1]}", *options],
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        joins = "capteur_joins_total"
+        eventually(lambda: api.metrics()[joins] >= 230, "30 joins after a cut", within=60)
+        eventually(lambda: len(_online(api)) >= 180, "most of them online", within=40)
+    finally:
+        boards.send_signal(signal.SIGINT)
+        status = boards.wait(30)
+    assert status == 0
+    devices = eventually(lambda: not _online(api) and api.devices(), "all offline", within=60)
+    assert len({d["name"] for d in devices}) == len(devices) == 200
 
 
 class ImpatientBoard:

@@ -1,7 +1,7 @@
 """The service manager's side: a stand-in for its socket hears ready, alive and stopping."""
 
-import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,11 +34,10 @@ class Manager:
 @pytest.fixture
 def manager() -> Iterator[Manager]:
     """A stand-in; its path is short, as the address of a socket has to be."""
-    path = Path(f"/tmp/capteur-stories-{os.getpid()}.notify")
-    made = Manager(path)
-    yield made
-    made.close()
-    path.unlink()
+    with tempfile.TemporaryDirectory(prefix="capteur-") as folder:
+        made = Manager(Path(folder) / "notify")
+        yield made
+        made.close()
 
 
 def test_ready_alive_and_stopping_are_told(make_hub, manager: Manager) -> None:
