@@ -29,7 +29,7 @@ pub(crate) const WINDOW: usize = router::RETAINED * 2 / 7;
 
 /// How long a message that is in no hurry waits for others. At 500 readings a second this halves
 /// what a reading costs; nobody sees light change within it.
-const SOON: Duration = Duration::from_millis(10);
+const SOON: Duration = Duration::from_millis(20);
 
 /// A reader of the log, by its place in the array that [`router::start`] gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
