@@ -145,6 +145,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
+    let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
     let options =
         store::Options { commit_interval: Duration::from_millis(settings.store.flush_ms) };
     let path = settings.store.path.clone();
@@ -176,6 +177,7 @@ pub async fn run(
         broker: broker.clone(),
         clock,
         settings: settings.http.clone(),
+        mqtt_port,
     };
     let mut front = tokio::spawn({
         let (broker, stop) = (broker.clone(), reached(stopped.clone(), Stage::Front));

@@ -27,6 +27,7 @@ pub(super) struct DeviceList {
 
 /// A new name for a device.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema; the body is read field by field, to name what is wrong")]
 pub(super) struct Rename {
     /// 1 to 29 bytes of printable UTF-8 without `;`.
@@ -82,9 +83,13 @@ pub(super) fn show(key: &DeviceKey, request: &Request) -> Result<Response, Probl
     request_body = Rename,
     responses(
         (status = 200, description = "The device under its new name", body = Device),
+        (status = 400, description = "The body is not what it has to be; `errors` names the field", body = problem::Document, content_type = "application/problem+json"),
         (status = 404, description = "No device has that name or MAC address", body = problem::Document, content_type = "application/problem+json"),
         (status = 409, description = "Another device has the new name", body = problem::Document, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 16 KiB", body = problem::Document, content_type = "application/problem+json"),
+        (status = 415, description = "The body says that it is not JSON", body = problem::Document, content_type = "application/problem+json"),
         (status = 422, description = "The new name is not a name", body = problem::Document, content_type = "application/problem+json"),
+        (status = 503, description = "The store does not work, or the hub is stopping", body = problem::Document, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn rename(key: &DeviceKey, request: Request) -> Result<Response, Problem> {
@@ -106,6 +111,7 @@ pub(super) async fn rename(key: &DeviceKey, request: Request) -> Result<Response
         (status = 204, description = "The device is forgotten"),
         (status = 404, description = "No device has that name or MAC address", body = problem::Document, content_type = "application/problem+json"),
         (status = 409, description = "The device is online", body = problem::Document, content_type = "application/problem+json"),
+        (status = 503, description = "The store does not work, or the hub is stopping", body = problem::Document, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn forget(key: &DeviceKey, request: &Request) -> Result<Response, Problem> {

@@ -95,6 +95,8 @@ pub(super) struct Health {
     registry: Part,
     /// The store: a write reached the medium.
     store: Part,
+    /// The TCP port that boards connect to, for the page to tell people.
+    mqtt_port: u16,
     /// How many devices are in each state.
     devices: DeviceCounts,
 }
@@ -195,6 +197,7 @@ pub(super) async fn show(request: &Request) -> Response {
         broker: parts.broker,
         registry: parts.registry,
         store: parts.store,
+        mqtt_port: api.context.mqtt_port,
         devices: DeviceCounts::of(&devices),
     };
     reply::json(code, &health)

@@ -25,6 +25,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 
 /// What the LED should do.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema; the body is read field by field, to name what is wrong")]
 pub(super) struct LedOrder {
     /// On or off.
@@ -52,9 +53,12 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         (status = 200, description = "The device has confirmed", body = Command),
         (status = 202, description = "The command is sent, as `Prefer: respond-async` asked", body = Command,
             headers(("Location" = String, description = "The command"), ("Preference-Applied" = String, description = "`respond-async`"))),
+        (status = 400, description = "The body is not what it has to be; `errors` names the field", body = problem::Document, content_type = "application/problem+json"),
         (status = 404, description = "No device has that name or MAC address", body = problem::Document, content_type = "application/problem+json"),
         (status = 409, description = "The device is not online, or a newer command took this one's place", body = problem::Document, content_type = "application/problem+json"),
-        (status = 503, description = "Too many commands wait", body = problem::Document, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than 16 KiB", body = problem::Document, content_type = "application/problem+json"),
+        (status = 415, description = "The body says that it is not JSON", body = problem::Document, content_type = "application/problem+json"),
+        (status = 503, description = "Too many commands wait, or the hub is stopping", body = problem::Document, content_type = "application/problem+json"),
         (status = 504, description = "The device did not confirm in time", body = problem::Document, content_type = "application/problem+json"),
     ),
 )]

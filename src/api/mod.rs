@@ -65,6 +65,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// `[http]`.
     pub settings: config::Http,
+    /// The TCP port that boards connect to.
+    pub mqtt_port: u16,
 }
 
 impl fmt::Debug for Context {

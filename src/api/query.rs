@@ -56,12 +56,13 @@ impl Query {
         name: &str,
         range: RangeInclusive<usize>,
     ) -> Result<Option<usize>, Problem> {
-        let number = self.take(name)?;
-        if number.is_some_and(|number| !range.contains(&number)) {
-            let detail = format!("has to be from {} to {}", range.start(), range.end());
-            return Err(Problem::parameter(Kind::BAD_REQUEST, name, detail));
-        }
-        Ok(number)
+        let Some(text) = self.take::<String>(name)? else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| {
+            let (low, high) = (range.start(), range.end());
+            let detail = format!("{text:?} is not a whole number from {low} to {high}");
+            Problem::parameter(Kind::BAD_REQUEST, name, detail)
+        })
     }
 
     /// Refuses what nobody has taken.
@@ -128,7 +129,8 @@ mod tests {
         assert!(named(Query::parse("limt=1").unwrap().finish().unwrap_err(), "`limt`"));
         for limit in ["0", "11", "-1", "x", "99999999999999999999"] {
             let mut query = Query::parse(&format!("limit={limit}")).unwrap();
-            assert!(named(query.take_number("limit", 1..=10).unwrap_err(), "`limit`"), "{limit}");
+            let problem = query.take_number("limit", 1..=10).unwrap_err();
+            assert!(named(problem, "whole number from 1 to 10"), "{limit}");
         }
         let mut query = Query::parse("limit=10&").unwrap();
         assert_eq!(query.take_number("limit", 1..=10).unwrap(), Some(10));

@@ -62,16 +62,20 @@ pub(super) enum Resolution {
 }
 
 /// What a caller may ask for as a resolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ToSchema)]
+#[serde(rename_all = "lowercase")]
 enum Wanted {
     Raw,
+    #[serde(rename = "1m")]
     Minute,
+    #[serde(rename = "1h")]
     Hour,
     #[default]
     Auto,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ToSchema)]
+#[serde(rename_all = "lowercase")]
 enum Format {
     #[default]
     Json,
@@ -178,10 +182,10 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         ("channel" = Channel, Path, description = "The channel"),
         ("from" = Option<String>, Query, description = "The earliest time: RFC 3339, or milliseconds since the Unix epoch"),
         ("to" = Option<String>, Query, description = "The time before which readings end, in the same spellings"),
-        ("resolution" = Option<String>, Query, description = "`raw`, or `auto` (the default), which is `raw` in this version; `1m` and `1h` are not available yet (501)"),
+        ("resolution" = inline(Option<Wanted>), Query, description = "`raw`, or `auto` (the default), which is `raw` in this version; `1m` and `1h` are not available yet (501)"),
         ("limit" = Option<u32>, Query, description = "The most readings to answer, 1,000 where it is not given", minimum = 1, maximum = 100_000),
         ("skip" = Option<u32>, Query, description = "How many readings at the front are already known; part of the link to the next page", minimum = 0, maximum = 100_000),
-        ("format" = Option<String>, Query, description = "`json` (the default), or `csv` (RFC 4180, with the header `time,value`)"),
+        ("format" = inline(Option<Format>), Query, description = "`json` (the default), or `csv` (RFC 4180, with the header `time,value`)"),
     ),
     responses(
         (status = 200, description = "The readings", content((Readings = "application/json"), (String = "text/csv")),

@@ -156,11 +156,12 @@ impl<S: Fn() -> (Vec<Device>, Cursor)> Progress<S> {
             biased;
             // An error means that the hub has dropped the sender: the same.
             _ = self.stopping.wait_for(|stopping| *stopping) => return false,
-            event = follower.next() => event,
+            // Before the events: these may never pause.
             _ = self.heartbeat.tick() => {
                 self.buffer.extend_from_slice(b":\n\n");
                 return true;
             }
+            event = follower.next() => event,
         };
         while let Some(next) = event {
             put_event(&mut self.buffer, &next);
@@ -307,6 +308,21 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(stream.next().await.unwrap(), ":\n\n");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_comment_comes_between_events_that_never_pause() {
+        let hub = Harness::new(8);
+        let mut stream = hub.connect(None);
+        stream.next().await.unwrap();
+        let mut text = String::new();
+        for number in 0..100 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            hub.events.publish(removed(number));
+            let chunk = stream.next().await.unwrap();
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        assert!(text.matches(":\n\n").count() >= 10, "{text}");
     }
 
     proptest! {

@@ -68,7 +68,7 @@ fn context(events: Events, folder: &Path) -> Context {
     let (registry, task) = registry::start(parts, pending());
     tokio::spawn(task);
     let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
-    Context { registry, store, events, broker, clock, settings }
+    Context { registry, store, events, broker, clock, settings, mqtt_port: 1883 }
 }
 
 struct Hub {

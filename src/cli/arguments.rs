@@ -68,7 +68,7 @@ pub struct DemoArguments {
 #[derive(Debug, Args)]
 pub struct SimulateArguments {
     /// The hub's MQTT address.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub broker: String,
     /// How many boards to simulate (1 to 10000).
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = boards)]
@@ -104,6 +104,15 @@ pub enum ConfigCommand {
     },
 }
 
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && matches!(port.parse::<u16>(), Ok(1..)) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("not a host and a port, such as raspberrypi.local:1883".to_owned()),
+    }
+}
+
 fn boards(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(boards) if (1..=10_000).contains(&boards) => Ok(boards),
@@ -126,5 +135,15 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_broker_without_a_host_or_a_port_is_refused() {
+        for text in ["raspberrypi.local:1883", "127.0.0.1:1", "[::1]:65535"] {
+            assert_eq!(host_and_port(text).as_deref(), Ok(text));
+        }
+        for text in ["", "localhost", ":1883", "localhost:", "localhost:mqtt", "localhost:0"] {
+            assert!(host_and_port(text).is_err(), "{text}");
+        }
     }
 }

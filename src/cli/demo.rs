@@ -16,8 +16,8 @@ pub(super) async fn run(
     arguments: DemoArguments,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), CliError> {
-    // The visitor's own settings and variables must not get in the way of a first try.
-    let mut settings = Settings::load(None, [])?;
+    // What is set on this machine, for a hub that is installed here, is not for a first try.
+    let mut settings = Settings::defaults()?;
     logging::start(LogLevel::Warn);
     let store = tempfile::tempdir().map_err(CliError::io("can't make a temporary folder"))?;
     settings.store.path = store.path().join("store");

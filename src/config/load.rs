@@ -85,6 +85,15 @@ fn suggest(suggestion: Option<&str>) -> String {
 }
 
 impl Settings {
+    /// The built-in defaults, whatever this machine's own settings are.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`], if this program was built with defaults that it can't read itself.
+    pub fn defaults() -> Result<Self, SettingsError> {
+        Self::of(&[Layer::from_toml(Place::Defaults, DEFAULTS)?], None)
+    }
+
     /// Reads the settings: defaults, then `file` (or [`SYSTEM_FILE`] if that exists), then those
     /// of the `environment`'s variables that are named `CAPTEUR_SECTION__KEY`.
     ///
@@ -112,7 +121,11 @@ impl Settings {
             }
         }
         layers.push(Layer::from_environment(variables)?);
-        let mut settings = merge(&layers)?;
+        Self::of(&layers, state_directory)
+    }
+
+    fn of(layers: &[Layer], state_directory: Option<String>) -> Result<Self, SettingsError> {
+        let mut settings = merge(layers)?;
         if settings.store.path.as_os_str().is_empty() {
             settings.store.path = state_directory.map_or_else(
                 || PathBuf::from("capteur-data"),
@@ -280,6 +293,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_contract() {
         let settings = load("", &[]).unwrap();
+        assert_eq!(Settings::defaults().unwrap(), settings);
         assert_eq!(settings.mqtt.listen.to_string(), "0.0.0.0:1883");
         assert_eq!(settings.http.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(settings.mqtt.anonymous, Anonymous::Device);

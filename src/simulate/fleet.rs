@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::simulate::Phase;
     use std::{collections::HashSet, time::Duration};
-    use tokio::{net::TcpListener, time::timeout};
+    use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
     const GENEROUS: Duration = Duration::from_mins(1);
 
@@ -143,17 +143,18 @@ mod tests {
         let fleet = Fleet::start(Options::quiet(broker, 5)).unwrap();
         let mut lines = Vec::new();
         for _ in 0..5 {
-            lines.push(timeout(GENEROUS, listener.accept()).await.unwrap().unwrap().0);
+            let mut line = timeout(GENEROUS, listener.accept()).await.unwrap().unwrap().0;
+            // The beginning of a CONNECT.
+            assert_eq!(timeout(GENEROUS, line.read_u8()).await.unwrap().unwrap(), 0x10);
+            lines.push(line);
         }
         assert_eq!(fleet.online(), 0);
         assert!(fleet.boards().iter().all(|board| board.state().phase == Phase::Connecting));
         timeout(GENEROUS, fleet.stop()).await.unwrap();
         for mut line in lines {
-            // The CONNECT, and then the end of the stream.
-            let mut sent = Vec::new();
-            let read = tokio::io::AsyncReadExt::read_to_end(&mut line, &mut sent);
-            timeout(GENEROUS, read).await.unwrap().unwrap();
-            assert_eq!(sent.first(), Some(&0x10));
+            // The rest of the CONNECT, and then the end of the stream.
+            let mut rest = Vec::new();
+            timeout(GENEROUS, line.read_to_end(&mut rest)).await.unwrap().unwrap();
         }
     }
 

@@ -36,12 +36,17 @@ use std::{io, time::Duration};
 /// How often [`run`] looks whether there is something to tell.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs a fleet until `shutdown` completes, and logs how many boards are online when that changes.
+/// How long [`run`] waits for a first board before it says that the hub may not be there.
+const HUB_MISSED_AFTER: Duration = Duration::from_secs(5);
+
+/// Runs a fleet until `shutdown` completes, and logs how many boards are online when that changes,
+/// and again and again while none is.
 ///
 /// # Errors
 ///
 /// The operating system gives no thread to run the boards on.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let broker = options.broker.clone();
     let fleet = Fleet::start(options)?;
     let devices = fleet.boards().len();
     let report = async {
@@ -50,9 +55,16 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> io::Re
             let count = *online.borrow_and_update();
             tracing::info!("{count} of {devices} boards are online");
             tokio::time::sleep(REPORT_EVERY).await;
-            if online.changed().await.is_err() {
-                // All threads have ended; nothing changes any more.
-                std::future::pending::<()>().await;
+            loop {
+                match tokio::time::timeout(HUB_MISSED_AFTER, online.changed()).await {
+                    Ok(Ok(())) => break,
+                    // All threads have ended; nothing changes any more.
+                    Ok(Err(_)) => std::future::pending().await,
+                    Err(_) if count == 0 => {
+                        tracing::warn!("no board is online: is there a hub at {broker}?");
+                    }
+                    Err(_) => {}
+                }
             }
         }
     };

@@ -7,7 +7,7 @@ import { card, MAC, presence, story } from './story.js';
 story('an empty hub says how a board gets there, and shows the first without a reload', {}, async (scene) => {
   const page = await scene.open();
   await page.getByText('No board yet').waitFor();
-  await page.getByText('127.0.0.1:1883').waitFor();
+  await page.getByText(scene.hub.mqtt, { exact: true }).waitFor();
   await scene.board();
   const shown = await presence(page, 'online');
   assert.equal(await shown.locator('.name').textContent(), 'capteur01');

@@ -44,6 +44,8 @@ export class HubApi {
    * Asks the hub how it is, which also sets the clock.
    *
    * A hub in trouble (503) is a {@link Problem}.
+   *
+   * @returns {Promise<{mqtt_port: number}>} Among other things, the port that boards connect to.
    */
   health() {
     return this.#call('GET', '/health');

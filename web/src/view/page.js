@@ -38,6 +38,8 @@ export class Page {
   #order = null;
   #shown = 0;
   #online = 0;
+  /** Where boards connect; what it is by default until the hub has said. */
+  #mqttPort = 1883;
   #announcement = '';
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #announcing;
@@ -97,7 +99,7 @@ export class Page {
     if (link === this.#link) return;
     this.#link = link;
     // Also sets the clock. Whatever the answer, the stream alone says whether the hub is there.
-    if (link === 'live') this.#context.api.health().catch(() => {});
+    if (link === 'live') this.#context.api.health().then(this.#learnPort, () => {});
     this.#redrawAll();
   }
 
@@ -265,7 +267,7 @@ export class Page {
         ${mark}
         <h2>${say('empty.title')}</h2>
         <p>${say('empty.text')}</p>
-        <p><code>${location.hostname}:1883</code></p>
+        <p><code>${location.hostname}:${this.#mqttPort}</code></p>
         <p>${say('empty.hint')}</p>
       </section>
     `;
@@ -280,6 +282,13 @@ export class Page {
       </section>
     `;
   }
+
+  /** @param {{mqtt_port: number}} health */
+  #learnPort = ({ mqtt_port: port }) => {
+    this.#mqttPort = port;
+    this.#frameWhole = true;
+    this.#ask();
+  };
 
   /** @param {Event} event */
   #chooseLanguage = (event) => {
