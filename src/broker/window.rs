@@ -146,6 +146,11 @@ impl Window {
         self.consumed(side, u64::MAX);
     }
 
+    /// The offset after the last message that was appended.
+    pub(crate) fn end(&self) -> u64 {
+        lock(&self.log).end()
+    }
+
     /// Whether the front has consumed everything before `offset`.
     pub(crate) fn has_reached(&self, offset: u64) -> bool {
         lock(&self.log).consumed[Side::Front as usize] >= offset
@@ -173,7 +178,11 @@ impl Log {
     fn append(&mut self, sealed: Sealed, cost: u32) -> Result<u64, BrokerEnded> {
         self.writer.append(sealed)?;
         self.costs.push_back(cost);
-        Ok(self.first + self.costs.len() as u64)
+        Ok(self.end())
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.costs.len() as u64
     }
 
     /// Forgets what every reader has consumed; gives the permits that this sets free.

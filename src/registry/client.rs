@@ -229,7 +229,7 @@ impl Task {
             }
             self.outlet.submit(batch).await?;
         }
-        while let Some(inbound) = self.link.try_recv() {
+        while let Some(inbound) = self.link.recv_rest().await? {
             let mut batch = Batch::default();
             self.take_burst(inbound, &mut batch);
             self.outlet.submit(batch).await?;
