@@ -5,7 +5,8 @@
 //! slowest reader: a slow in-process client stops the sockets being read, and nothing is lost.
 //! In-process publishers never wait. They may overdraw, and what they overdraw is paid back before
 //! sockets get permits again. For every join there is at most one `state/nameAssign`, which is
-//! hardly longer, so two thirds of the log is room enough for them and for LED commands.
+//! hardly longer, and the registry bounds how many wait for their commit; so two thirds of the log
+//! is room enough for them and for LED commands.
 
 use super::{
     error::BrokerEnded,
