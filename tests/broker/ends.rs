@@ -300,6 +300,19 @@ async fn who_speaks_under_more_pairs_than_a_board_can_have_is_closed() {
 }
 
 #[tokio::test]
+async fn a_will_that_sounds_alive_is_followed_by_a_leave() {
+    let mut hub = Hub::start(Anonymous::Device).await;
+    for delay in [None, Some(1)] {
+        let alive = Will { delay, ..will("button/status", &format!("{PAIR};1")) };
+        let board = Peer::connect(hub.address, &Connect::v5("a").kept(100).will(alive)).await;
+        drop(board);
+        assert_eq!(hub.take().await.0, "button/status");
+        assert_eq!(hub.take().await, ("state/leave".to_owned(), PAIR.to_owned()));
+    }
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn shutdown_tells_clients_and_publishes_wills() {
     let hub = Hub::start(Anonymous::Device).await;
     let mut new = with_will(&hub, Connect::v5("new"), "new").await;
