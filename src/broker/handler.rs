@@ -112,7 +112,11 @@ impl Connection {
         }
         self.front.counters.received(publish.qos).increment();
         if let Some(topic) = device_topic {
-            self.presence.observe(topic, publish.payload);
+            let observed = self.presence.observe(topic, publish.payload);
+            if observed.is_err() && self.session.role == Role::Device {
+                // Nobody could be told of the end of what it says from now on.
+                return Err(Reason::NOT_AUTHORIZED.into());
+            }
         }
         let draft = Draft {
             topic,

@@ -5,7 +5,8 @@
 //! slowest reader: a slow in-process client stops the sockets being read, and nothing is lost.
 //! In-process publishers never wait. They may overdraw, and what they overdraw is paid back before
 //! sockets get permits again. For every join there is at most one `state/nameAssign`, which is
-//! hardly longer, so two thirds of the log is room enough for them and for LED commands.
+//! hardly longer, and the registry bounds how many wait for their commit; so two thirds of the log
+//! is room enough for them and for LED commands.
 
 use super::{
     error::BrokerEnded,
@@ -173,6 +174,11 @@ impl Window {
         self.consumed(side, u64::MAX);
     }
 
+    /// The offset after the last message that was appended.
+    pub(crate) fn end(&self) -> u64 {
+        lock(&self.log).end()
+    }
+
     /// Whether the front has consumed everything before `offset`.
     pub(crate) fn has_reached(&self, offset: u64) -> bool {
         lock(&self.log).consumed[Side::Front as usize] >= offset
@@ -206,7 +212,11 @@ impl Log {
     ) -> Result<(u64, bool), BrokerEnded> {
         let waits = self.writer.append(sealed, pace)?;
         self.costs.push_back(cost);
-        Ok((self.first + self.costs.len() as u64, waits))
+        Ok((self.end(), waits))
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.costs.len() as u64
     }
 
     /// Forgets what every reader has consumed; gives the permits that this sets free.
