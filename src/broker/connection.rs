@@ -13,6 +13,7 @@ use super::{
     outbound::Wire,
     packet::{Frame, Packet, Version, encode},
     presence::Presence,
+    router::Pace,
     session::{Kick, Session},
     will::Will,
     window::{AppendError, Full},
@@ -295,8 +296,8 @@ impl Connection {
     }
 
     /// Publishes, now or once the log has room; nothing else is processed until then.
-    pub(super) fn route(&mut self, sealed: Sealed) -> Result<(), End> {
-        match self.front.window.try_append(sealed) {
+    pub(super) fn route(&mut self, sealed: Sealed, pace: Pace) -> Result<(), End> {
+        match self.front.window.try_append(sealed, pace) {
             Ok(offset) => self.routed = offset,
             Err(AppendError::Ended) => return Err(End::RouterEnded),
             Err(AppendError::Full(Full { sealed, cost })) => {

@@ -37,6 +37,11 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
+    /// The offset of the message that is to come next.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// How many messages are missing before this one.
     pub(crate) fn before(&mut self, offset: u64) -> u64 {
         let missing = offset.saturating_sub(self.next);

@@ -4,12 +4,11 @@ use super::{
     Origin,
     connection::Connection,
     lock::lock,
-    message::{Draft, Sender},
+    message::Sender,
     packet::{Reason, Version, encode},
     session::Kick,
     will::DueWill,
 };
-use capteur_protocol::Topic;
 use std::{
     io::ErrorKind,
     sync::Arc,
@@ -99,18 +98,7 @@ impl Connection {
             front.publish_will(DueWill { will: due, origin: origin.clone() }).await;
         }
         for pair in self.presence.missing_leaves(bound.as_ref(), told.as_deref()) {
-            front.counters.implied_leaves.increment();
-            let draft = Draft {
-                topic: Topic::Leave.as_str(),
-                payload: pair.as_bytes(),
-                properties: &[],
-                qos: Topic::Leave.qos(),
-                retain: false,
-                expires: None,
-                ack: None,
-            };
-            let sealed = front.sealer.seal(&self.sender, &draft);
-            let _ = front.window.append_when_room(sealed).await;
+            front.publish_leave(&self.sender, &pair).await;
         }
         let will = will.map(|will| DueWill { will, origin });
         let ended =

@@ -2,6 +2,7 @@
 
 use super::{
     ConnectionId,
+    access::Role,
     addressing::Addressing,
     error::BrokerEnded,
     lock::lock,
@@ -156,9 +157,30 @@ impl Front {
     /// Publishes a will, as soon as the log has room.
     pub(crate) async fn publish_will(&self, due: DueWill) {
         self.counters.wills.increment();
+        let sender = Sender::Client(due.origin);
         let draft = due.will.draft(Instant::now());
-        let sealed = self.sealer.seal(&Sender::Client(due.origin), &draft);
+        let sealed = self.sealer.seal(&sender, &draft);
         // If the router has ended, so will the process.
+        let _ = self.window.append_when_room(sealed).await;
+        if let Some(pair) = due.will.speaks_for() {
+            // What sounds alive comes from a connection that has ended.
+            self.publish_leave(&sender, &pair.to_string()).await;
+        }
+    }
+
+    /// Publishes a leave on behalf of a device whose connection has ended.
+    pub(crate) async fn publish_leave(&self, sender: &Sender, pair: &str) {
+        self.counters.implied_leaves.increment();
+        let draft = Draft {
+            topic: Topic::Leave.as_str(),
+            payload: pair.as_bytes(),
+            properties: &[],
+            qos: Topic::Leave.qos(),
+            retain: false,
+            expires: None,
+            ack: None,
+        };
+        let sealed = self.sealer.seal(sender, &draft);
         let _ = self.window.append_when_room(sealed).await;
     }
 
@@ -206,7 +228,12 @@ impl Front {
     pub(crate) fn dispatch(&self, parcel: Parcel) {
         let Parcel { sender, ack, message } = parcel;
         if let Sender::Probe(number) = sender {
-            self.probes.send_replace(number);
+            // Probes may overtake each other on their way into the log, and never the end.
+            self.probes.send_if_modified(|last| {
+                let newer = number > *last;
+                *last = number.max(*last);
+                newer
+            });
             return;
         }
         let message = Arc::new(message);
@@ -217,7 +244,9 @@ impl Front {
         let known = topic.parse::<Topic>().ok();
         let addressee = match known {
             Some(topic) if !topic.is_from_device() => {
-                lock(&self.addressing).addressee(topic, &message.payload).map(|to| (topic, to))
+                let addressee = lock(&self.addressing).addressee(topic, &message.payload);
+                // A client of the full role hears by its subscriptions.
+                addressee.filter(|to| to.role == Role::Device).map(|to| (topic, to))
             }
             _ => None,
         };
@@ -296,4 +325,33 @@ fn matching(
             Some((Arc::clone(session), delivery))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{router, tests::settings};
+
+    #[tokio::test]
+    async fn a_probe_that_was_overtaken_takes_nothing_back() {
+        let front = Front::new(settings(), Window::new(router::start().unwrap().0));
+        let probe = |number| Parcel {
+            sender: Sender::Probe(number),
+            ack: None,
+            message: Message {
+                topic: "other".into(),
+                payload: "".into(),
+                properties: "".into(),
+                qos: 0,
+                retain: false,
+                expires: None,
+            },
+        };
+        front.dispatch(probe(2));
+        front.dispatch(probe(1));
+        assert_eq!(*front.probes.borrow(), 2);
+        front.end();
+        front.dispatch(probe(3));
+        front.ended().await;
+    }
 }

@@ -12,6 +12,7 @@ use super::{
         FilterRequest, Packet, Publish, Reason, Reply, Subscribe, decode::RetainHandling, encode,
     },
     receipts::Arrival,
+    router::Pace,
     session::DeviceSubscription,
     subscriptions::Options,
     topic,
@@ -111,7 +112,11 @@ impl Connection {
         }
         self.front.counters.received(publish.qos).increment();
         if let Some(topic) = device_topic {
-            self.presence.observe(topic, publish.payload);
+            let observed = self.presence.observe(topic, publish.payload);
+            if observed.is_err() && self.session.role == Role::Device {
+                // Nobody could be told of the end of what it says from now on.
+                return Err(Reason::NOT_AUTHORIZED.into());
+            }
         }
         let draft = Draft {
             topic,
@@ -125,7 +130,8 @@ impl Connection {
             ack,
         };
         let sealed = self.front.sealer.seal(&self.sender, &draft);
-        self.route(sealed)
+        let in_a_series = device_topic == Some(Topic::PhotoresistorStatus) && publish.qos == 0;
+        self.route(sealed, if in_a_series { Pace::Soon } else { Pace::Now })
     }
 
     /// The topic that an alias stands for (section 3.3.2.3.4).

@@ -59,6 +59,24 @@ impl Link {
         }
     }
 
+    /// Like [`recv`](Self::recv), but `None` once everything was received that had been published
+    /// by then: nothing waits in the router's thread any more, as something may where
+    /// [`try_recv`](Self::try_recv) finds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerEnded`] when the router has died.
+    pub async fn recv_rest(&mut self) -> Result<Option<Inbound>, BrokerEnded> {
+        self.consume();
+        while self.gaps.next() < self.front.window.end() {
+            let entry = self.reader.next().await?;
+            if let Some(inbound) = self.open(entry) {
+                return Ok(Some(inbound));
+            }
+        }
+        Ok(None)
+    }
+
     fn consume(&mut self) {
         if let Some(offset) = self.returned.take() {
             self.front.window.consumed(Side::Process, offset);
@@ -156,5 +174,44 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Broker, Origin, tests::settings};
+
+    #[tokio::test]
+    async fn what_was_published_before_the_end_is_received_to_the_last() {
+        let (broker, mut link) = Broker::start(&settings()).unwrap();
+        let origin = Origin {
+            connection: ConnectionId(1),
+            client_id: "a".into(),
+            address: [127, 0, 0, 1].into(),
+        };
+        let payload = b"capteur01;1743946777.603371";
+        let leave = Draft {
+            topic: Topic::Leave.as_str(),
+            payload,
+            properties: &[],
+            qos: 0,
+            retain: false,
+            expires: None,
+            ack: None,
+        };
+        // More than the router hands over at once, and not all of it for the client.
+        for _ in 0..1000 {
+            let other = Draft { topic: "other", ..leave };
+            for draft in [leave, other] {
+                let sealed = broker.front.sealer.seal(&Sender::Client(origin.clone()), &draft);
+                broker.front.window.append_overdrawn(sealed).unwrap();
+            }
+        }
+        let mut received = 0;
+        while link.recv_rest().await.unwrap().is_some() {
+            received += 1;
+        }
+        assert_eq!(received, 1000);
     }
 }

@@ -163,6 +163,8 @@ impl Broker {
         runtime.spawn(dispatch::run(Arc::clone(&front), reader));
         let keeper = Arc::clone(&front);
         runtime.spawn(async move { keeper.keep_house().await });
+        let pacer = Arc::clone(&front);
+        runtime.spawn(async move { pacer.window.keep_pace().await });
         let link = Link::new(Arc::clone(&front), process);
         Ok((Self { front }, link))
     }

@@ -13,6 +13,8 @@
 //! - A link's sender blocks while 1,000 events wait. One event makes the router take everything
 //!   that the link has buffered, so at most one is ever under way here, and publishing never
 //!   blocks.
+//! - Each event wakes the router's thread and both readers, which costs more than the message. So
+//!   what may wait a moment waits for others: [`Pace`].
 //! - A reader is told that the router's thread has died by the end of its channel.
 
 use super::{
@@ -28,7 +30,7 @@ use rumqttd::{
 use std::fmt;
 
 /// The size from which a segment of the log is followed by a new one, in counted bytes.
-const SEGMENT_BYTES: usize = 64 * 1024;
+const SEGMENT_BYTES: usize = 24 * 1024;
 
 /// How many segments the log keeps.
 const SEGMENTS: usize = 8;
@@ -45,28 +47,56 @@ pub(crate) fn counted_bytes(sealed: &Sealed) -> usize {
     4 + sealed.topic.len() + sealed.payload.len()
 }
 
+/// When the router is to take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once, with all that were appended before.
+    Now,
+    /// With the next that is in a hurry, or when [`Writer::hurry`] is called.
+    Soon,
+}
+
 /// The writing end of the log.
 pub(crate) struct Writer {
     link: LinkTx,
+    /// Whether the router has been told of what the link has buffered.
+    told: bool,
 }
 
 impl Writer {
-    /// Appends a message; never blocks.
-    pub(crate) fn append(&mut self, sealed: Sealed) -> Result<(), BrokerEnded> {
+    /// Appends a message; never blocks. Says whether [`hurry`](Self::hurry) has to be called for
+    /// it.
+    pub(crate) fn append(&mut self, sealed: Sealed, pace: Pace) -> Result<bool, BrokerEnded> {
+        let packet = Packet::Publish(Publish::new(sealed.topic, sealed.payload, false), None);
         {
             let mut buffer = self.link.buffer();
-            if !buffer.is_empty() {
-                // The event that came with the first of these is still under way.
-                buffer.push_back(Packet::Publish(
-                    Publish::new(sealed.topic, sealed.payload, false),
-                    None,
-                ));
-                return Ok(());
+            let first = buffer.is_empty();
+            // Empty, it has been taken since the router was told.
+            self.told &= !first;
+            if self.told || pace == Pace::Soon {
+                buffer.push_back(packet);
+                return Ok(first);
             }
         }
-        match self.link.publish(sealed.topic, sealed.payload) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(BrokerEnded),
+        self.send(packet).map(|()| false)
+    }
+
+    /// Tells the router of what was not in a hurry.
+    pub(crate) fn hurry(&mut self) -> Result<(), BrokerEnded> {
+        if self.told {
+            return Ok(());
+        }
+        // Only sending tells the router, so what was appended last is sent again.
+        let last = self.link.buffer().pop_back();
+        last.map_or(Ok(()), |packet| self.send(packet))
+    }
+
+    fn send(&mut self, packet: Packet) -> Result<(), BrokerEnded> {
+        self.told = true;
+        // Asynchronous by its signature alone.
+        match self.link.send(packet).now_or_never() {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(BrokerEnded),
         }
     }
 }
@@ -140,7 +170,7 @@ pub(crate) fn start() -> Result<(Writer, [Reader; 2]), StartError> {
         writer
             .subscribe("#")
             .map_err(|error| StartError(format!("the router refused a subscription: {error}")))?;
-        Ok((Writer { link: writer }, Reader { link: reader }))
+        Ok((Writer { link: writer, told: false }, Reader { link: reader }))
     };
     let (writer, front) = link("front")?;
     let (_, process) = link("process")?;
@@ -160,7 +190,7 @@ mod tests {
     async fn both_readers_see_one_order_from_offset_0() {
         let (mut writer, readers) = start().unwrap();
         for number in 0..1000 {
-            writer.append(sealed(format!("{number}"))).unwrap();
+            writer.append(sealed(format!("{number}")), Pace::Now).unwrap();
         }
         for mut reader in readers {
             for number in 0..1000 {
@@ -178,7 +208,7 @@ mod tests {
         let one = counted_bytes(&sealed("x".repeat(1000)));
         let count = (RETAINED / one) as u64;
         for _ in 0..count {
-            writer.append(sealed("x".repeat(1000))).unwrap();
+            writer.append(sealed("x".repeat(1000)), Pace::Now).unwrap();
         }
         for number in 0..count {
             assert_eq!(reader.next().await.unwrap().offset, number);

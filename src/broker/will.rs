@@ -2,7 +2,7 @@
 
 use super::{Origin, message::Draft, packet::WillPacket};
 use bytes::Bytes;
-use capteur_protocol::Topic;
+use capteur_protocol::{DeviceMessage, Pair, Topic};
 use std::time::{Duration, Instant};
 
 /// A will, kept until its connection ends and then until its delay is over.
@@ -62,6 +62,12 @@ impl Will {
     pub(crate) fn leaves_for(&self) -> Option<&str> {
         let is_leave = self.topic() == Topic::Leave.as_str();
         is_leave.then(|| std::str::from_utf8(&self.payload).ok()).flatten()
+    }
+
+    /// The pair that it speaks under, other than to leave.
+    pub(crate) fn speaks_for(&self) -> Option<Pair> {
+        let topic = self.topic().parse().ok().filter(|topic| *topic != Topic::Leave)?;
+        DeviceMessage::parse(topic, &self.payload).ok()?.pair().cloned()
     }
 
     fn topic(&self) -> &str {

@@ -5,23 +5,32 @@
 //! slowest reader: a slow in-process client stops the sockets being read, and nothing is lost.
 //! In-process publishers never wait. They may overdraw, and what they overdraw is paid back before
 //! sockets get permits again. For every join there is at most one `state/nameAssign`, which is
-//! hardly longer, so two thirds of the log is room enough for them and for LED commands.
+//! hardly longer, and the registry bounds how many wait for their commit; so two thirds of the log
+//! is room enough for them and for LED commands.
 
 use super::{
     error::BrokerEnded,
     lock::lock,
     message::Sealed,
-    router::{self, Writer},
+    router::{self, Pace, Writer},
 };
 use std::{
     collections::VecDeque,
     future::Future,
     sync::{Arc, Mutex},
+    time::Duration,
 };
-use tokio::sync::{Notify, Semaphore, TryAcquireError};
+use tokio::{
+    sync::{Notify, Semaphore, TryAcquireError},
+    time::sleep,
+};
 
 /// What may wait for the slowest reader before sockets are no longer read, in counted bytes.
 pub(crate) const WINDOW: usize = router::RETAINED * 2 / 7;
+
+/// How long a message that is in no hurry waits for others. At 500 readings a second this halves
+/// what a reading costs; nobody sees light change within it.
+const SOON: Duration = Duration::from_millis(20);
 
 /// A reader of the log, by its place in the array that [`router::start`] gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +45,8 @@ pub(crate) struct Window {
     permits: Arc<Semaphore>,
     log: Mutex<Log>,
     progress: Notify,
+    /// A message waits for others.
+    waiting: Notify,
 }
 
 #[derive(Debug)]
@@ -77,11 +88,23 @@ impl Window {
                 debt: 0,
             }),
             progress: Notify::new(),
+            waiting: Notify::new(),
+        }
+    }
+
+    /// Has what is in no hurry taken after a moment, until the router has ended.
+    pub(crate) async fn keep_pace(&self) {
+        loop {
+            self.waiting.notified().await;
+            sleep(SOON).await;
+            if lock(&self.log).writer.hurry().is_err() {
+                return;
+            }
         }
     }
 
     /// Appends a message from a socket if there is room; gives the offset after it.
-    pub(crate) fn try_append(&self, sealed: Sealed) -> Result<u64, AppendError> {
+    pub(crate) fn try_append(&self, sealed: Sealed, pace: Pace) -> Result<u64, AppendError> {
         let cost = cost_of(&sealed);
         match self.permits.try_acquire_many(cost) {
             Ok(permit) => permit.forget(),
@@ -90,7 +113,12 @@ impl Window {
             }
             Err(TryAcquireError::Closed) => return Err(AppendError::Ended),
         }
-        self.append(sealed, cost).map_err(|BrokerEnded| AppendError::Ended)
+        let (offset, waits) =
+            lock(&self.log).append(sealed, cost, pace).map_err(|BrokerEnded| AppendError::Ended)?;
+        if waits {
+            self.waiting.notify_one();
+        }
+        Ok(offset)
     }
 
     /// Waits for room for a message of this cost; after that, [`append`](Self::append) it.
@@ -119,12 +147,12 @@ impl Window {
             Ok(permit) => permit.forget(),
             Err(_) => log.debt += cost as usize,
         }
-        log.append(sealed, cost)
+        log.append(sealed, cost, Pace::Now).map(|(offset, _)| offset)
     }
 
     /// Appends a message for whose cost there are permits; gives the offset after it.
     pub(crate) fn append(&self, sealed: Sealed, cost: u32) -> Result<u64, BrokerEnded> {
-        lock(&self.log).append(sealed, cost)
+        lock(&self.log).append(sealed, cost, Pace::Now).map(|(offset, _)| offset)
     }
 
     /// A reader has consumed everything before `offset`.
@@ -144,6 +172,11 @@ impl Window {
     /// A reader is gone: nothing waits for it any more.
     pub(crate) fn leave(&self, side: Side) {
         self.consumed(side, u64::MAX);
+    }
+
+    /// The offset after the last message that was appended.
+    pub(crate) fn end(&self) -> u64 {
+        lock(&self.log).end()
     }
 
     /// Whether the front has consumed everything before `offset`.
@@ -170,10 +203,20 @@ impl Window {
 }
 
 impl Log {
-    fn append(&mut self, sealed: Sealed, cost: u32) -> Result<u64, BrokerEnded> {
-        self.writer.append(sealed)?;
+    /// Gives the offset after the message, and whether it waits for others.
+    fn append(
+        &mut self,
+        sealed: Sealed,
+        cost: u32,
+        pace: Pace,
+    ) -> Result<(u64, bool), BrokerEnded> {
+        let waits = self.writer.append(sealed, pace)?;
         self.costs.push_back(cost);
-        Ok(self.first + self.costs.len() as u64)
+        Ok((self.end(), waits))
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.costs.len() as u64
     }
 
     /// Forgets what every reader has consumed; gives the permits that this sets free.
@@ -216,7 +259,7 @@ mod tests {
 
     fn fill(window: &Window) -> u64 {
         let mut last = 0;
-        while let Ok(offset) = window.try_append(sealed(1000)) {
+        while let Ok(offset) = window.try_append(sealed(1000), Pace::Now) {
             last = offset;
         }
         last
@@ -227,10 +270,10 @@ mod tests {
         let window = window();
         let last = fill(&window);
         window.consumed(Side::Front, last);
-        assert!(matches!(window.try_append(sealed(1000)), Err(AppendError::Full(_))));
+        assert!(matches!(window.try_append(sealed(1000), Pace::Now), Err(AppendError::Full(_))));
         window.consumed(Side::Process, 1);
-        assert_eq!(window.try_append(sealed(1000)).unwrap(), last + 1);
-        assert!(matches!(window.try_append(sealed(1000)), Err(AppendError::Full(_))));
+        assert_eq!(window.try_append(sealed(1000), Pace::Now).unwrap(), last + 1);
+        assert!(matches!(window.try_append(sealed(1000), Pace::Now), Err(AppendError::Full(_))));
     }
 
     #[tokio::test]
@@ -241,18 +284,18 @@ mod tests {
         assert_eq!(after, last + 1);
         window.leave(Side::Process);
         window.consumed(Side::Front, 1);
-        assert!(matches!(window.try_append(sealed(1000)), Err(AppendError::Full(_))));
+        assert!(matches!(window.try_append(sealed(1000), Pace::Now), Err(AppendError::Full(_))));
         window.consumed(Side::Front, 2);
-        assert!(window.try_append(sealed(1000)).is_ok());
+        assert!(window.try_append(sealed(1000), Pace::Now).is_ok());
     }
 
     #[tokio::test]
     async fn a_message_larger_than_the_window_takes_all_of_it() {
         let window = window();
-        assert_eq!(window.try_append(sealed(10 * WINDOW)).unwrap(), 1);
-        assert!(matches!(window.try_append(sealed(0)), Err(AppendError::Full(_))));
+        assert_eq!(window.try_append(sealed(10 * WINDOW), Pace::Now).unwrap(), 1);
+        assert!(matches!(window.try_append(sealed(0), Pace::Now), Err(AppendError::Full(_))));
         window.leave(Side::Process);
         window.consumed(Side::Front, 1);
-        assert!(window.try_append(sealed(0)).is_ok());
+        assert!(window.try_append(sealed(0), Pace::Now).is_ok());
     }
 }

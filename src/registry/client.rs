@@ -28,15 +28,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
 /// The most messages that are taken in between two batches.
-const BURST_MAX: usize = 256;
+const BURST_MAX: usize = 128;
 
 /// The most requests of the API that wait for the task.
 const REQUESTS_MAX: usize = 64;
+
+/// The most answers that wait for their commit, or a burst's if that is more.
+///
+/// They are let out all at once, and in-process publishers never wait for room in the broker's log:
+/// a commit that took long must not be followed by more than the log can hold.
+const ANSWERS_MAX: usize = 512;
 
 /// What the registry is built from.
 pub struct Parts {
@@ -94,7 +100,7 @@ pub fn start(
     let task = Task {
         shared: Arc::clone(&shared),
         link,
-        outlet: Outlet { client, store, failed },
+        outlet: Outlet::new(client, store, failed),
         clock,
         entropy,
         started: Instant::now(),
@@ -173,25 +179,42 @@ struct Outlet {
     client: broker::Client,
     store: Store,
     failed: mpsc::UnboundedSender<StoreError>,
+    /// Permits for answers that wait for their commit.
+    answers: Arc<Semaphore>,
 }
 
 impl Outlet {
-    /// Hands a batch to the store.
+    fn new(
+        client: broker::Client,
+        store: Store,
+        failed: mpsc::UnboundedSender<StoreError>,
+    ) -> Self {
+        Self { client, store, failed, answers: Arc::new(Semaphore::new(ANSWERS_MAX)) }
+    }
+
+    /// Hands a batch to the store, once there is room for its answers.
     async fn submit(&self, batch: Batch) -> Result<(), StoreError> {
         let Batch { changes, urgent, deferred } = batch;
         if changes.is_empty() && deferred.is_empty() {
             return Ok(());
         }
+        let answers = deferred.iter().filter(|one| matches!(one, Deferred::Publish(_))).count();
+        let answers = u32::try_from(answers.min(ANSWERS_MAX)).unwrap_or(u32::MAX);
+        // What waits before this is committed without anything that this task does.
+        let permits = Arc::clone(&self.answers).acquire_many_owned(answers).await;
         let (client, failed) = (self.client.clone(), self.failed.clone());
-        let done = move |committed: Result<(), StoreError>| match committed {
-            Ok(()) => deferred.into_iter().for_each(|deferred| match deferred {
-                Deferred::Publish(message) => client.publish(outbound(&message)),
-                Deferred::Settle(ack, verdict) => client.settle(ack, verdict),
-                Deferred::Answer(answer) => answer(),
-            }),
-            // What waits is dropped: neither an acknowledgement nor a name may go out. The task is
-            // gone only when the hub has stopped.
-            Err(error) => drop(failed.send(error)),
+        let done = move |committed: Result<(), StoreError>| {
+            match committed {
+                Ok(()) => deferred.into_iter().for_each(|deferred| match deferred {
+                    Deferred::Publish(message) => client.publish(outbound(&message)),
+                    Deferred::Settle(ack, verdict) => client.settle(ack, verdict),
+                    Deferred::Answer(answer) => answer(),
+                }),
+                // What waits is dropped: neither an acknowledgement nor a name may go out. The task
+                // is gone only when the hub has stopped.
+                Err(error) => drop(failed.send(error)),
+            }
+            drop(permits);
         };
         let urgency = if urgent { Urgency::Now } else { Urgency::Interval };
         self.store.submit(changes, urgency, Some(Box::new(done))).await
@@ -229,7 +252,7 @@ impl Task {
             }
             self.outlet.submit(batch).await?;
         }
-        while let Some(inbound) = self.link.try_recv() {
+        while let Some(inbound) = self.link.recv_rest().await? {
             let mut batch = Batch::default();
             self.take_burst(inbound, &mut batch);
             self.outlet.submit(batch).await?;
@@ -370,5 +393,41 @@ async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{broker::Broker, config::Settings};
+    use std::time::Duration;
+
+    /// Boards that ask for a name while a commit takes its time are all answered at once.
+    #[tokio::test]
+    async fn answers_to_thousands_of_joins_fit_the_log() {
+        let settings = Settings::load(None, []).unwrap();
+        let (broker, mut link) = Broker::start(&settings.mqtt).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::store::Options { commit_interval: Duration::from_millis(100) };
+        let (store, _) = Store::open(dir.path(), &options).unwrap();
+        let (failed, _failures) = mpsc::unbounded_channel();
+        let outlet = Outlet::new(broker.client(), store.clone(), failed);
+        let pair = "capteur01;1743946777.603371".parse().unwrap();
+        let message = HubMessage::NameAssign("61:EC:ED:3B:25:B1".parse().unwrap(), pair);
+        let mark = Change::PutMarks(crate::model::Marks::default());
+        let consumer = tokio::spawn(async move { link.recv().await });
+        for _ in 0..32 {
+            // The joins come through the log, too.
+            broker.probe().await.unwrap();
+            let deferred = (0..BURST_MAX).map(|_| Deferred::Publish(message.clone())).collect();
+            let batch = Batch { changes: vec![mark.clone()], urgent: false, deferred };
+            outlet.submit(batch).await.unwrap();
+        }
+        store.flush().await.unwrap();
+        broker.probe().await.unwrap();
+        consumer.abort();
+        let stats = broker.stats();
+        assert_eq!(stats.lost_in_log, 0);
+        assert_eq!(stats.dropped_no_addressee, 32 * BURST_MAX as u64);
     }
 }

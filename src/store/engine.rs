@@ -1,6 +1,6 @@
 //! sled 0.34.7, opened and synced so that what it calls flushed is on the medium.
 //!
-//! - It opens only what [`format`](super::format) and [`sanitise`](super::sanitise) let through, and
+//! - It opens only what [`mod@format`] and [`sanitise`] let through, and
 //!   a panic while it opens (its answer to a damaged log) becomes an error.
 //! - Its `flush` ends in `sync_file_range`, which commits neither the file's length nor the
 //!   drive's cache. So what it creates is synced once when it is open, and every flush is followed

@@ -21,8 +21,8 @@ use tokio::sync::{Semaphore, TryAcquireError};
 const QUEUE_MAX: u32 = 16_384;
 /// So many waiting changes are committed at once, however long they may wait.
 const COMMIT_AT: usize = 4_096;
-/// The most changes of one commit, unless a single submission has more: sled holds a lock over
-/// its whole tree while it applies a batch.
+/// The most weight of one commit, unless a single submission has more: sled holds a lock over
+/// its whole tree while it applies a batch, and some 3 kB for each value of it.
 const BATCH_MAX: usize = 8_192;
 
 /// The queue in front of the writer.
@@ -55,6 +55,7 @@ struct State {
 
 struct Submission {
     changes: usize,
+    weight: usize,
     permits: u32,
     done: Option<Done>,
 }
@@ -123,7 +124,8 @@ impl Queue {
         let Ok(permit) = permit else { return Err(StoreError::Closed) };
         permit.forget();
         let first = state.submissions.is_empty();
-        state.submissions.push_back(Submission { changes: changes.len(), permits, done });
+        let weight = changes.iter().map(weight).sum();
+        state.submissions.push_back(Submission { changes: changes.len(), weight, permits, done });
         state.waiting.extend(changes);
         state.oldest.get_or_insert_with(Instant::now);
         state.urgent |= urgency == Urgency::Now || state.waiting.len() >= COMMIT_AT;
@@ -243,16 +245,25 @@ impl Queue {
     }
 }
 
+/// What a change adds to a batch: a value of its own, or a few bytes of a frame.
+const fn weight(change: &Queued) -> usize {
+    match change {
+        Queued::Reading(_) => 1,
+        Queued::Put { .. } | Queued::Remove(_) => 16,
+    }
+}
+
 impl State {
     /// As many whole submissions as one commit takes.
     fn take(&mut self) -> Group {
-        let (mut changes, mut permits, mut dones) = (0, 0, Vec::new());
+        let (mut changes, mut weight, mut permits, mut dones) = (0, 0, 0, Vec::new());
         while let Some(next) = self.submissions.pop_front() {
-            if changes > 0 && changes + next.changes > BATCH_MAX {
+            if changes > 0 && weight + next.weight > BATCH_MAX {
                 self.submissions.push_front(next);
                 break;
             }
             changes += next.changes;
+            weight += next.weight;
             permits += next.permits as usize;
             dones.extend(next.done);
         }

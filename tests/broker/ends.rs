@@ -264,8 +264,51 @@ async fn a_connection_leaves_the_pair_that_it_is_known_under() {
     drop(board);
     assert_eq!(hub.take().await.0, "button/status");
     let left = [hub.take().await.1, hub.take().await.1];
-    assert_eq!(left, [stale.to_owned(), PAIR.to_owned()]);
+    assert_eq!(left, [PAIR.to_owned(), stale.to_owned()]);
     hub.nothing_more().await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn no_pair_hides_behind_another() {
+    let mut hub = Hub::start(Anonymous::Device).await;
+    let other = "capteur02;1743946777.603372";
+    let mut board = Peer::connect(hub.address, &Connect::v3("")).await;
+    // Whether the first pair counts is decided only after the connection has ended.
+    board.publish("state/join", PAIR, 0, 0).await;
+    board.publish("button/status", &format!("{other};1"), 0, 0).await;
+    drop(board);
+    assert_eq!(hub.take().await.0, "state/join");
+    assert_eq!(hub.take().await.0, "button/status");
+    let left = [hub.take().await.1, hub.take().await.1];
+    assert_eq!(left, [PAIR.to_owned(), other.to_owned()]);
+    hub.nothing_more().await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn who_speaks_under_more_pairs_than_a_board_can_have_is_closed() {
+    let mut hub = Hub::start(Anonymous::Device).await;
+    hub.drain();
+    let mut board = Peer::connect(hub.address, &Connect::v5("guess")).await;
+    for number in 0..=128 {
+        board.publish("led/status", &format!("capteur01;1743946777.{number:06};1"), 0, 0).await;
+    }
+    assert!(matches!(&board.closed().await[..], [Packet { head: 0xe0, .. }]));
+    hub.until(|stats| stats.implied_leaves == 128).await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_will_that_sounds_alive_is_followed_by_a_leave() {
+    let mut hub = Hub::start(Anonymous::Device).await;
+    for delay in [None, Some(1)] {
+        let alive = Will { delay, ..will("button/status", &format!("{PAIR};1")) };
+        let board = Peer::connect(hub.address, &Connect::v5("a").kept(100).will(alive)).await;
+        drop(board);
+        assert_eq!(hub.take().await.0, "button/status");
+        assert_eq!(hub.take().await, ("state/leave".to_owned(), PAIR.to_owned()));
+    }
     hub.stop().await;
 }
 
