@@ -100,11 +100,13 @@ story('a board is renamed with the keyboard alone', { refusals: true }, async (s
   await field.waitFor();
   await page.keyboard.type('CAPTEUR02');
   await page.keyboard.press('Enter');
-  await shown.getByText('Another board has that name.').waitFor();
+  await shown.getByText('Another board has that name.', { exact: true }).waitFor();
+  assert.equal(await shown.locator('.failure .detail').count(), 0);
 
   await field.fill('Le;Bron');
   await page.keyboard.press('Enter');
   await shown.getByText('That can’t be a name.').waitFor();
+  assert.equal(await shown.locator('.failure .detail').textContent(), "a name can't contain ';'");
   assert.equal(await field.getAttribute('aria-invalid'), 'true');
 
   // It sorts behind the other now: the focus moves with it.

@@ -124,8 +124,9 @@ export class HubApi {
  */
 function problem({ status, statusText }, answer) {
   try {
-    const { detail, title, command } = JSON.parse(answer);
-    return new Problem(status, String(detail ?? title), command);
+    const { detail, title, command, errors } = JSON.parse(answer);
+    // Without the name of the field: a form has that before it.
+    return new Problem(status, String(errors?.[0]?.detail ?? detail ?? title), command);
   } catch {
     return new Problem(status, `${status} ${statusText}`.trim());
   }

@@ -164,5 +164,8 @@ export class Rename {
  */
 function refusal(error) {
   if (!(error instanceof Problem)) return { key: 'rename.failed.away', detail: '' };
-  return { key: REFUSALS[error.status] ?? 'rename.failed.other', detail: error.detail };
+  const key = REFUSALS[error.status] ?? 'rename.failed.other';
+  // The other two say it all, and in the reader's language.
+  const open = key === 'rename.failed.invalid' || key === 'rename.failed.other';
+  return { key, detail: open ? error.detail : '' };
 }
