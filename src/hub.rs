@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{info, warn};
 
 /// How many events the live stream remembers for readers that come back.
-const EVENTS_REMEMBERED: usize = 2048;
+const EVENTS_REMEMBERED: usize = 1024;
 
 /// How many connections may wait to be accepted: a whole house of boards after a power cut.
 const BACKLOG: u32 = 4096;

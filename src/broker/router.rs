@@ -30,7 +30,7 @@ use rumqttd::{
 use std::fmt;
 
 /// The size from which a segment of the log is followed by a new one, in counted bytes.
-const SEGMENT_BYTES: usize = 24 * 1024;
+const SEGMENT_BYTES: usize = 16 * 1024;
 
 /// How many segments the log keeps.
 const SEGMENTS: usize = 8;

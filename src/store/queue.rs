@@ -25,6 +25,11 @@ const COMMIT_AT: usize = 4_096;
 /// its whole tree while it applies a batch, and some 3 kB for each value of it.
 const BATCH_MAX: usize = 8_192;
 
+/// What is urgent waits so long after the commit before it: where many devices want their
+/// acknowledgements, each commit then carries several, which spares the card. After a pause there
+/// is no wait.
+const URGENT_GAP: Duration = Duration::from_millis(5);
+
 /// The queue in front of the writer.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -45,6 +50,8 @@ struct State {
     urgent: bool,
     /// When the oldest of `waiting` came.
     oldest: Option<Instant>,
+    /// When the last commit was on the medium.
+    committed: Option<Instant>,
     /// Why nothing more is taken.
     end: Option<StoreError>,
     /// The last frame that is on the medium and no longer in `committing`.
@@ -167,7 +174,10 @@ impl Queue {
             let left = match state.oldest {
                 None if state.end.is_some() => return Next::End,
                 None => None,
-                Some(_) if state.urgent || state.end.is_some() => Some(Duration::ZERO),
+                Some(_) if state.end.is_some() || state.waiting.len() >= COMMIT_AT => {
+                    Some(Duration::ZERO)
+                }
+                Some(_) if state.urgent => Some(state.gap()),
                 Some(oldest) => Some(interval.saturating_sub(oldest.elapsed())),
             };
             state = match left {
@@ -186,6 +196,7 @@ impl Queue {
         let mut state = self.lock();
         state.committing = Arc::default();
         state.published = published;
+        state.committed = Some(Instant::now());
         state.removed.extend(removed);
         drop(state);
         self.room.add_permits(group.permits);
@@ -254,6 +265,12 @@ const fn weight(change: &Queued) -> usize {
 }
 
 impl State {
+    /// How long what is urgent still waits for others.
+    fn gap(&self) -> Duration {
+        let since = self.committed.map_or(Duration::MAX, |committed| committed.elapsed());
+        URGENT_GAP.saturating_sub(since)
+    }
+
     /// As many whole submissions as one commit takes.
     fn take(&mut self) -> Group {
         let (mut changes, mut weight, mut permits, mut dones) = (0, 0, 0, Vec::new());
