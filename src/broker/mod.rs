@@ -161,8 +161,7 @@ impl Broker {
         let (writer, [reader, process]) = router::start()?;
         let front = Arc::new(Front::new(settings.clone(), Window::new(writer)));
         runtime.spawn(dispatch::run(Arc::clone(&front), reader));
-        let keeper = Arc::clone(&front);
-        runtime.spawn(async move { keeper.keep_house().await });
+        runtime.spawn(dispatch::keep_house(Arc::clone(&front)));
         let link = Link::new(Arc::clone(&front), process);
         Ok((Self { front }, link))
     }
