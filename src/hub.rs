@@ -210,14 +210,23 @@ pub async fn run(
     // First the sockets, so that nothing new comes in; then the registry, which still takes in
     // what the boards said last; the store at the end.
     stop.send_replace(Stage::Front);
-    if timeout(STOP_TIMEOUT, front).await.is_err() {
+    let front = timeout(STOP_TIMEOUT, front).await;
+    if front.is_err() {
         warn!("some connections did not close in time");
     }
     stop.send_replace(Stage::Registry);
-    if timeout(STOP_TIMEOUT, registry_task).await.is_err() {
+    let registry = timeout(STOP_TIMEOUT, registry_task).await;
+    if registry.is_err() {
         warn!("the registry did not end in time");
     }
     store.close().await?;
+    // A stop that lost something is a failure, but the store is closed all the same.
+    if let Ok(ended) = front {
+        ended??;
+    }
+    if let Ok(ended) = registry {
+        ended??;
+    }
     if timeout(STOP_TIMEOUT, api).await.is_err() {
         warn!("some requests did not end in time");
     }

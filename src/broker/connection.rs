@@ -18,6 +18,7 @@ use super::{
     will::Will,
     window::{AppendError, Full},
 };
+use futures_util::FutureExt;
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -26,6 +27,7 @@ use std::{
     io::ErrorKind,
     mem,
     net::IpAddr,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -62,10 +64,16 @@ pub(crate) async fn serve(socket: OpenSocket, stream: TcpStream, address: IpAddr
     // Beginning and end are boxed, so that the task has room for the long middle only; so is the
     // connection, which would otherwise be there twice.
     let established = Box::pin(handshake::establish(socket.front(), stream, address)).await;
-    let Some(mut connection) = established else {
-        return;
-    };
-    let end = connection.run().await;
+    if let Some(connection) = established {
+        attend(connection).await;
+    }
+}
+
+/// Serves a client that has been let in.
+async fn attend(mut connection: Box<Connection>) {
+    // A panic is a fault of ours. It ends this connection, and like any other end: the client id
+    // must not stay taken, nor the device online.
+    let end = AssertUnwindSafe(connection.run()).catch_unwind().await.unwrap_or(End::Panicked);
     Box::pin(connection.close(end)).await;
 }
 
@@ -431,7 +439,7 @@ impl fmt::Debug for Connection {
 mod tests {
     use super::*;
     use crate::broker::{Broker, tests::settings};
-    use tokio::net::TcpListener;
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
 
     #[tokio::test]
     async fn the_task_of_a_connection_is_small() {
@@ -442,5 +450,21 @@ mod tests {
         let task = serve(socket, stream, IpAddr::from([127, 0, 0, 1]));
         let bytes = size_of_val(&task) + size_of::<Connection>() + size_of::<Session>();
         assert!(bytes < 1200, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_and_frees_the_client_id() {
+        let (broker, _link) = Broker::start(&settings()).unwrap();
+        let listener = TcpListener::bind(settings().listen).await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        peer.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01a").await.unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        let established = handshake::establish(&broker.front, stream, address.ip()).await;
+        let mut connection = established.unwrap();
+        assert_eq!(broker.stats().connections, 1);
+        let until = Box::pin(async { panic!("a fault of ours") });
+        connection.stall = Some(Box::new(Stall { until, message: None }));
+        attend(connection).await;
+        assert_eq!(broker.stats().connections, 0);
     }
 }

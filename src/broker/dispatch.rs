@@ -1,4 +1,4 @@
-//! The front's reader of the log.
+//! The tasks that the front can't be without: its reader of the log, and its housekeeper.
 
 use super::{front::Front, router::Reader, window::Side};
 use std::sync::Arc;
@@ -21,7 +21,14 @@ pub(crate) async fn run(front: Arc<Front>, mut reader: Reader) {
     tracing::error!("the router's thread has died");
 }
 
-/// Ends the front however dispatching ends.
+/// Ends sessions and publishes wills when their time comes. Never ends; where it panics, the front
+/// does.
+pub(crate) async fn keep_house(front: Arc<Front>) {
+    let guard = EndGuard(front);
+    guard.0.keep_house().await;
+}
+
+/// Ends the front when a task that it can't be without ends, however that does.
 struct EndGuard(Arc<Front>);
 
 impl Drop for EndGuard {
@@ -53,6 +60,17 @@ impl Gaps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::{router, tests::settings, window::Window};
+
+    #[tokio::test]
+    async fn the_front_ends_with_its_housekeeper() {
+        let window = Window::new(router::start().unwrap().0);
+        let front = Arc::new(Front::new(settings(), window));
+        let keeper = tokio::spawn(keep_house(Arc::clone(&front)));
+        tokio::task::yield_now().await;
+        keeper.abort();
+        front.ended().await;
+    }
 
     #[test]
     fn a_jump_of_the_offset_is_a_gap() {

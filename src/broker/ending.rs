@@ -39,6 +39,8 @@ pub(crate) enum End {
     Kicked(Kick),
     /// The router has ended.
     RouterEnded,
+    /// Serving it has panicked.
+    Panicked,
 }
 
 impl End {
@@ -48,7 +50,7 @@ impl End {
             Self::Left | Self::LeftWithWill | Self::Closed => None,
             Self::Violation(reason) => Some(reason),
             Self::KeepAlive => Some(Reason::KEEP_ALIVE_TIMEOUT),
-            Self::WriteTimeout | Self::RouterEnded => Some(Reason::UNSPECIFIED),
+            Self::WriteTimeout | Self::RouterEnded | Self::Panicked => Some(Reason::UNSPECIFIED),
             Self::Kicked(Kick::TakenOver) => Some(Reason::SESSION_TAKEN_OVER),
             Self::Kicked(Kick::ShuttingDown) => Some(Reason::SERVER_SHUTTING_DOWN),
         }
@@ -123,7 +125,8 @@ impl Connection {
             | End::Left
             | End::LeftWithWill
             | End::Closed
-            | End::RouterEnded => {}
+            | End::RouterEnded
+            | End::Panicked => {}
         }
     }
 }

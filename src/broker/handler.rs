@@ -26,6 +26,9 @@ use std::{
 /// How many filters a session may have.
 const FILTERS_MAX: usize = 1000;
 
+/// How long the topics that a client's aliases stand for may be together, in bytes.
+const ALIASED_BYTES_MAX: usize = 4096;
+
 impl Connection {
     /// Does what a packet asks for, and writes what answers it at once.
     pub(super) fn handle(
@@ -148,7 +151,9 @@ impl Connection {
             return Err(Reason::TOPIC_ALIAS_INVALID);
         }
         self.aliases.insert(alias, topic.into());
-        Ok(())
+        // Also of topics that the client may not publish on: what it makes us keep is bounded.
+        let bytes: usize = self.aliases.values().map(|topic| topic.len()).sum();
+        if bytes > ALIASED_BYTES_MAX { Err(Reason::QUOTA_EXCEEDED) } else { Ok(()) }
     }
 
     /// The acknowledgement that the next message asks for. Numbers of repetitions stay unused.

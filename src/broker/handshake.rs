@@ -19,6 +19,12 @@ use tokio::{net::TcpStream, time::timeout};
 /// What is read at once of a CONNECT, in bytes.
 const READ_BYTES: usize = 1024;
 
+/// The longest client id, in bytes. It is kept with the session, also of an absent client.
+const CLIENT_ID_MAX: usize = 256;
+
+/// The most that a board's will may have beside its topic, in bytes; a leave has 47.
+const DEVICE_WILL_MAX: usize = 1024;
+
 /// Why a socket gets no session.
 enum Refusal {
     /// There is nobody to answer.
@@ -154,9 +160,18 @@ fn check(connect: &Connect<'_>, role: access::Role) -> Result<(), Reason> {
     if connect.version == Version::V3 && connect.client_id.is_empty() && !connect.clean_start {
         return Err(Reason::CLIENT_ID_NOT_VALID);
     }
+    if connect.client_id.len() > CLIENT_ID_MAX {
+        return Err(Reason::CLIENT_ID_NOT_VALID);
+    }
     match &connect.will {
         Some(will) if !topic::is_valid_name(will.topic) => Err(Reason::TOPIC_NAME_INVALID),
         Some(will) if !role.may_publish(will.topic) => Err(Reason::NOT_AUTHORIZED),
+        Some(will)
+            if role == access::Role::Device
+                && will.payload.len() + will.properties.len() > DEVICE_WILL_MAX =>
+        {
+            Err(Reason::QUOTA_EXCEEDED)
+        }
         _ => Ok(()),
     }
 }

@@ -161,8 +161,7 @@ impl Broker {
         let (writer, [reader, process]) = router::start()?;
         let front = Arc::new(Front::new(settings.clone(), Window::new(writer)));
         runtime.spawn(dispatch::run(Arc::clone(&front), reader));
-        let keeper = Arc::clone(&front);
-        runtime.spawn(async move { keeper.keep_house().await });
+        runtime.spawn(dispatch::keep_house(Arc::clone(&front)));
         let pacer = Arc::clone(&front);
         runtime.spawn(async move { pacer.window.keep_pace().await });
         let link = Link::new(Arc::clone(&front), process);

@@ -13,6 +13,13 @@ use std::collections::HashMap;
 /// connection that was let go counts as new: it may be bound again.
 const CONNECTIONS_MAX: usize = 4;
 
+/// How many sessions of all devices together may be open before each device keeps its latest few
+/// only: what bounds the memory that strangers can make the hub use, a few tens of megabytes.
+const SESSIONS_OPEN_TOTAL: usize = 262_144;
+
+/// How many offered sessions a device keeps then.
+const SESSIONS_OPEN_FEW: usize = 4;
+
 /// A device as the hub holds it in memory.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -171,15 +178,28 @@ impl Roster {
         entry.record.name = name;
     }
 
-    /// Adds a session that the device may start; beyond [`SESSIONS_OPEN_MAX`] the oldest goes.
+    /// Adds a session that the device may start; beyond [`SESSIONS_OPEN_MAX`], or fewer where all
+    /// devices together have very many, the oldest go.
     pub(super) fn offer(&mut self, id: DeviceId, pair: Pair) {
+        let max = self.offered_max();
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let offered = &mut entry.record.offered;
-        if offered.len() >= SESSIONS_OPEN_MAX {
-            self.by_session.remove(&offered.remove(0).session);
+        if offered.len() >= max {
+            for ended in offered.drain(..=offered.len() - max) {
+                self.by_session.remove(&ended.session);
+            }
+            offered.shrink_to(max);
         }
         self.by_session.insert(pair.session, id);
         offered.push(pair);
+    }
+
+    fn offered_max(&self) -> usize {
+        if self.by_session.len() < SESSIONS_OPEN_TOTAL {
+            SESSIONS_OPEN_MAX
+        } else {
+            SESSIONS_OPEN_FEW
+        }
     }
 
     /// Makes an offered session the started one; the started one and the other offers end.
@@ -246,4 +266,43 @@ impl Roster {
 
 fn folded(characters: impl Iterator<Item = char>) -> Box<str> {
     characters.collect::<String>().into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn open_sessions_of_all_devices_are_bounded() {
+        let mut roster = Roster::default();
+        let mut number = 0;
+        for id in 0..3000_u32 {
+            let name: Name = format!("capteur{id:02}").parse().unwrap();
+            let [_, _, a, b] = id.to_be_bytes();
+            roster.insert(DeviceRecord {
+                id: DeviceId(id),
+                mac: Mac([0, 0, 0, 0, a, b]),
+                name: name.clone(),
+                first_seen: Timestamp::default(),
+                last_seen: Timestamp::default(),
+                joined_at: None,
+                left_at: None,
+                session: None,
+                offered: Vec::new(),
+            });
+            for _ in 0..SESSIONS_OPEN_MAX {
+                number += 1;
+                let session = SessionId::from_micros(number).unwrap();
+                roster.offer(DeviceId(id), Pair { name: name.clone(), session });
+            }
+        }
+        roster.check();
+        assert!(roster.by_session.len() <= SESSIONS_OPEN_TOTAL + 3000 * SESSIONS_OPEN_FEW);
+        // One that has many gives them up when it asks again.
+        let pair = Pair { name: "capteur00".parse().unwrap(), session: SessionId::MAX };
+        roster.offer(DeviceId(0), pair);
+        assert_eq!(roster.get(DeviceId(0)).unwrap().record.offered.len(), SESSIONS_OPEN_FEW);
+        roster.check();
+    }
 }

@@ -229,3 +229,25 @@ async fn no_bytes_harm_the_broker() {
     assert!(stats.violations > 50, "{stats:?}");
     hub.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_board_makes_the_broker_keep_is_bounded() {
+    let hub = Hub::start(Anonymous::Device).await;
+    let long = "x".repeat(1025);
+    for connect in [Connect::v5(&long), Connect::v5("a").will(will("state/leave", &long))] {
+        let (mut peer, connack) = Peer::try_connect(hub.address, &connect).await;
+        assert!(connack.body[1] >= 0x80, "{connack:?}");
+        assert!(peer.closed().await.is_empty());
+    }
+    // An alias is kept although nothing may be published on its topic.
+    let mut peer = Peer::connect(hub.address, &Connect::v5("a")).await;
+    for alias in 1..=4 {
+        let property = [0x23, 0, alias];
+        let body = [string(&long), vec![3], property.to_vec()].concat();
+        peer.send(&packet(0x30, &body)).await;
+    }
+    let told = peer.closed().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].head, told[0].body[0]), (0xe0, 0x97));
+    hub.stop().await;
+}
