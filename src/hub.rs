@@ -164,6 +164,7 @@ pub async fn run(
             store: store.clone(),
             events: events.clone(),
             devices: settings.devices.clone(),
+            anonymous: settings.mqtt.anonymous,
             commands: settings.commands.clone(),
             clock: Arc::clone(&clock),
             entropy,

@@ -61,6 +61,7 @@ fn context(events: Events, folder: &Path) -> Context {
         store: store.clone(),
         events: events.clone(),
         devices: settings.devices,
+        anonymous: settings.mqtt.anonymous,
         commands: settings.commands,
         clock: Arc::clone(&clock),
         entropy: Box::new(|| 7),

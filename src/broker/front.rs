@@ -121,6 +121,7 @@ impl Front {
             retain: false,
             expires: None,
             ack: None,
+            implied: false,
         };
         let sealed = self.sealer.seal(&Sender::Probe(number), &draft);
         self.window.append_overdrawn(sealed)?;
@@ -179,6 +180,7 @@ impl Front {
             retain: false,
             expires: None,
             ack: None,
+            implied: true,
         };
         let sealed = self.sealer.seal(sender, &draft);
         let _ = self.window.append_when_room(sealed).await;
@@ -226,7 +228,7 @@ impl Front {
 
     /// Gives a message that came back from the router to whom it is for.
     pub(crate) fn dispatch(&self, parcel: Parcel) {
-        let Parcel { sender, ack, message } = parcel;
+        let Parcel { sender, ack, message, .. } = parcel;
         if let Sender::Probe(number) = sender {
             // Probes may overtake each other on their way into the log, and never the end.
             self.probes.send_if_modified(|last| {
@@ -337,6 +339,7 @@ mod tests {
         let front = Front::new(settings(), Window::new(router::start().unwrap().0));
         let probe = |number| Parcel {
             sender: Sender::Probe(number),
+            implied: false,
             ack: None,
             message: Message {
                 topic: "other".into(),

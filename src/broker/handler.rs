@@ -131,6 +131,7 @@ impl Connection {
                 .message_expiry
                 .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into()))),
             ack,
+            implied: false,
         };
         let sealed = self.front.sealer.seal(&self.sender, &draft);
         let in_a_series = device_topic == Some(Topic::PhotoresistorStatus) && publish.qos == 0;

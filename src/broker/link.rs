@@ -107,6 +107,7 @@ impl Link {
             topic: parcel.message.topic,
             payload: parcel.message.payload,
             ack: parcel.ack,
+            implied: parcel.implied,
         })
     }
 }
@@ -146,6 +147,7 @@ impl Client {
             retain: false,
             expires: None,
             ack: None,
+            implied: false,
         };
         let sealed = self.front.sealer.seal(&Sender::Process, &draft);
         let _ = self.front.window.append_overdrawn(sealed);
@@ -199,6 +201,7 @@ mod tests {
             retain: false,
             expires: None,
             ack: None,
+            implied: false,
         };
         // More than the router hands over at once, and not all of it for the client.
         for _ in 0..1000 {

@@ -58,6 +58,8 @@ pub(crate) struct Parcel {
     pub(crate) sender: Sender,
     /// Whom to tell once the message is settled.
     pub(crate) ack: Option<Ack>,
+    /// Whether the front says this on behalf of a connection that has ended.
+    pub(crate) implied: bool,
     pub(crate) message: Message,
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) expires: Option<Instant>,
     /// The number of the acknowledgement that the publisher waits for.
     pub(crate) ack: Option<u64>,
+    /// Whether the front says this on behalf of a connection that has ended.
+    pub(crate) implied: bool,
 }
 
 /// A parcel in the form that the router carries.
@@ -87,6 +91,7 @@ const EXPIRES: u8 = 0x08;
 const ACK: u8 = 0x10;
 const PROCESS: u8 = 0x20;
 const PROBE: u8 = 0x40;
+const IMPLIED: u8 = 0x80;
 
 /// The head: flags, connection or probe, acknowledgement, expiry, address, three lengths.
 const HEAD: usize = 1 + 8 + 8 + 8 + 16 + 2 + 2 + 4;
@@ -124,6 +129,9 @@ impl Sealer {
         }
         if draft.ack.is_some() {
             flags |= ACK;
+        }
+        if draft.implied {
+            flags |= IMPLIED;
         }
         let expires = draft.expires.map_or(0, |at| {
             flags |= EXPIRES;
@@ -185,6 +193,7 @@ impl Sealer {
         Some(Parcel {
             sender,
             ack: (flags & ACK != 0).then_some(Ack { connection, number: ack }),
+            implied: flags & IMPLIED != 0,
             message: Message {
                 topic: if inner_topic.is_empty() { topic } else { inner_topic },
                 payload: sealed,
@@ -238,6 +247,7 @@ mod tests {
                 retain,
                 expires,
                 ack,
+                implied: false,
             };
             let sealed = sealer.seal(&Sender::Client(origin.clone()), &draft);
             prop_assert!(sealed.topic.is_ascii());

@@ -102,6 +102,9 @@ pub struct Inbound {
     /// To be settled once what the message carries is on the medium; `None` where the publisher
     /// waits for nothing (QoS 0, wills, in-process).
     pub ack: Option<Ack>,
+    /// Whether the front says this on behalf of a connection that ended without saying it: a leave
+    /// (`state/leave`) for a pair that was spoken under on that connection.
+    pub implied: bool,
 }
 
 /// A publisher that waits for its PUBACK or PUBREC.

@@ -29,8 +29,9 @@ use rumqttd::{
 };
 use std::fmt;
 
-/// The size from which a segment of the log is followed by a new one, in counted bytes.
-const SEGMENT_BYTES: usize = 16 * 1024;
+/// The size from which a segment of the log is followed by a new one, in counted bytes. Eight of
+/// them hold the sockets' window, 512 answers that a commit sets free and 1,024 LED commands.
+const SEGMENT_BYTES: usize = 40 * 1024;
 
 /// How many segments the log keeps.
 const SEGMENTS: usize = 8;

@@ -55,6 +55,7 @@ impl Will {
                 .message_expiry_s
                 .and_then(|s| now.checked_add(Duration::from_secs(s.into()))),
             ack: None,
+            implied: false,
         }
     }
 

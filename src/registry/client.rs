@@ -58,6 +58,8 @@ pub struct Parts {
     pub events: Events,
     /// `[devices]`.
     pub devices: config::Devices,
+    /// `mqtt.anonymous`: in a general-purpose broker a connection may speak for several devices.
+    pub anonymous: config::Anonymous,
     /// `[commands]`.
     pub commands: config::Commands,
     /// The time of day.
@@ -92,8 +94,21 @@ pub fn start(
     parts: Parts,
     shutdown: impl Future<Output = ()> + Send,
 ) -> (Registry, impl Future<Output = Result<(), RegistryEnded>> + Send) {
-    let Parts { contents, link, client, store, events, devices, commands, clock, entropy } = parts;
-    let state = Mutex::new(State::new(contents, &devices, &commands));
+    let Parts {
+        contents,
+        link,
+        client,
+        store,
+        events,
+        devices,
+        anonymous,
+        commands,
+        clock,
+        entropy,
+    } = parts;
+    let mut state = State::new(contents, &devices, &commands);
+    state.confined = anonymous != config::Anonymous::Full;
+    let state = Mutex::new(state);
     let shared = Arc::new(Shared { state, events });
     let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
     let (failed, failures) = mpsc::unbounded_channel();
@@ -365,6 +380,9 @@ fn hear(state: &mut State, inbound: &Inbound, turn: &mut Turn<'_>) {
         return;
     };
     match DeviceMessage::parse(topic, &inbound.payload) {
+        Ok(DeviceMessage::Leave(pair)) if inbound.implied => {
+            state.connection_ended(&pair, origin, turn);
+        }
         Ok(message) => state.message(&message, origin, inbound.ack, turn),
         Err(error) => state.malformed(error, inbound.ack, turn),
     }

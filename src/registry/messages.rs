@@ -23,6 +23,9 @@ use capteur_protocol::{DeviceMessage, Mac, MacText, Name, Pair, ParseError};
 /// The most devices: what bounds the memory that strangers can make the hub use.
 const DEVICES_MAX: usize = 65_536;
 
+/// The most connections that are remembered for a device beside the one that it is online on.
+const FORMER_MAX: usize = 3;
+
 /// What put a device online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
@@ -93,7 +96,8 @@ impl State {
     ) -> Result<(), Discard> {
         let mac = spelling.mac();
         let known = self.roster.by_mac(mac);
-        if self.roster.by_connection(origin.connection).is_some_and(|bound| known != Some(bound)) {
+        let bound = self.roster.by_connection(origin.connection);
+        if self.confined && bound.is_some_and(|bound| known != Some(bound)) {
             return Err(Discard::ForeignIdentity);
         }
         let held = known
@@ -116,6 +120,7 @@ impl State {
         }
         entry.state = DeviceState::Joining;
         entry.owner = None;
+        entry.former.clear();
         entry.spelling = spelling;
         entry.record.last_seen = turn.now.wall;
         self.stats.sessions_opened += 1;
@@ -193,6 +198,7 @@ impl State {
         let was = entry.state;
         entry.state = DeviceState::Offline;
         entry.owner = None;
+        entry.former.clear();
         if was == DeviceState::Online {
             entry.record.left_at = Some(turn.now.wall);
             tracing::info!(name = %entry.record.name, "left");
@@ -204,6 +210,29 @@ impl State {
             self.announce(id, turn);
         }
         Ok(())
+    }
+
+    /// A connection has ended on which was spoken under this pair, and nobody left: the device is
+    /// offline (ruling 6), unless it lives on another connection in the same session, as a board
+    /// does that connects again and does not join again.
+    pub(super) fn connection_ended(&mut self, pair: &Pair, origin: &Origin, turn: &mut Turn<'_>) {
+        let ended = |owner: &Origin| owner.connection == origin.connection;
+        if let Ok(id) = self.speaker(pair, origin)
+            && let Some(entry) = self.roster.get_mut(id)
+            && entry.state == DeviceState::Online
+        {
+            entry.former.retain(|former| !ended(former));
+            if !entry.owner.as_ref().is_some_and(ended) {
+                return;
+            }
+            if let Some(former) = entry.former.pop() {
+                let mac = entry.record.mac;
+                turn.bind(former.connection, Identity { mac, pair: entry.record.session.clone() });
+                entry.owner = Some(former);
+                return;
+            }
+        }
+        self.message(&DeviceMessage::Leave(pair.clone()), origin, None, turn);
     }
 
     /// A reading (ruling 7): recorded whatever the device's state. One of a device that counts as
@@ -246,7 +275,9 @@ impl State {
         let counts = self.roster.by_pair(pair);
         let named = counts.or_else(|| self.roster.by_name(&pair.name));
         match (bound, named) {
-            (Some(bound), Some(named)) if bound != named => Err(Discard::ForeignIdentity),
+            (Some(bound), Some(named)) if self.confined && bound != named => {
+                Err(Discard::ForeignIdentity)
+            }
             _ => counts.ok_or(Discard::Stale),
         }
     }
@@ -265,7 +296,20 @@ impl State {
         let opened = !entry.has_started(pair);
         let came = entry.state != DeviceState::Online;
         entry.state = DeviceState::Online;
-        entry.owner = Some(origin.clone());
+        let before = entry.owner.replace(origin.clone());
+        if opened {
+            entry.former.clear();
+        }
+        entry.former.retain(|former| former.connection != origin.connection);
+        if let Some(before) = before
+            && !opened
+            && before.connection != origin.connection
+        {
+            if entry.former.len() >= FORMER_MAX {
+                entry.former.remove(0);
+            }
+            entry.former.push(before);
+        }
         entry.record.last_seen = turn.now.wall;
         entry.record.left_at = None;
         if opened || (came && sign == Sign::Start) {

@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) channels: Channels,
     /// The connection that it is online on; `None` while it is not online.
     pub(super) owner: Option<Origin>,
+    /// Connections that it was online on before, in the same session, and that have not ended.
+    pub(super) former: Vec<Origin>,
     /// Its MAC as it last sent it.
     pub(super) spelling: MacText,
     /// The connections that are bound to it, oldest first.
@@ -46,6 +48,7 @@ impl Entry {
             state: DeviceState::Offline,
             channels: Channels::default(),
             owner: None,
+            former: Vec::new(),
             connections: Vec::new(),
         }
     }

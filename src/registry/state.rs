@@ -22,6 +22,8 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) adoption: Adoption,
+    /// Whether a connection is one device's alone (ruling 10).
+    pub(super) confined: bool,
     pub(super) issuer: Issuer,
     pub(super) roster: Roster,
     pub(super) commands: Commands,
@@ -54,6 +56,7 @@ impl State {
         }
         Self {
             adoption: devices.adoption,
+            confined: true,
             issuer: Issuer::new(marks, &devices.name_prefix),
             roster,
             commands: Commands::new(

@@ -243,6 +243,60 @@ fn ruling_6_what_is_said_for_a_connection_that_ended_before_a_new_session_is_sta
 }
 
 #[test]
+fn ruling_10_a_bridge_in_a_general_purpose_broker_speaks_for_several_devices() {
+    let mut bench = Bench::new();
+    bench.state.confined = false;
+    let bridge = bench.connect(1, "bridge");
+    for mac in [A, B] {
+        let pair = bench.join(&bridge, mac);
+        assert_eq!(bench.start(&bridge, &pair), Verdict::Accepted);
+        bench.led(&bridge, &pair, true);
+        bench.turn(|state, turn| state.connection_ended(&pair, &bridge, turn));
+        assert_eq!(bench.device(mac).state, DeviceState::Offline);
+    }
+}
+
+#[test]
+fn ruling_6_a_device_is_online_as_long_as_a_connection_of_its_session_lives() {
+    let mut bench = Bench::new();
+    let (first, pair) = bench.dance(1, A);
+    let second = bench.connect(1, "another");
+    bench.led(&second, &pair, true);
+    let ended = |bench: &mut Bench, origin: &Origin| {
+        let effects = bench.turn(|state, turn| state.connection_ended(&pair, origin, turn)).1;
+        let bound = effects.into_iter().find_map(|effect| match effect {
+            Effect::Bind(connection, _) => Some(connection),
+            _ => None,
+        });
+        (bench.device(A).state, bound)
+    };
+    assert_eq!(
+        ended(&mut bench, &second),
+        (DeviceState::Online, Some(first.connection)),
+        "it is spoken to where it still lives"
+    );
+    let third = bench.connect(1, "yet another");
+    bench.led(&third, &pair, false);
+    assert_eq!(ended(&mut bench, &first), (DeviceState::Online, None), "it has moved on");
+    assert_eq!(ended(&mut bench, &third), (DeviceState::Offline, None));
+    assert_eq!(ended(&mut bench, &third), (DeviceState::Offline, None));
+}
+
+#[test]
+fn ruling_6_a_leave_from_any_of_its_connections_puts_a_device_offline() {
+    let mut bench = Bench::new();
+    let (first, pair) = bench.dance(1, A);
+    let second = bench.connect(1, "another");
+    bench.led(&second, &pair, true);
+    bench.leave(&first, &pair);
+    assert_eq!(bench.device(A).state, DeviceState::Offline);
+    bench.led(&second, &pair, true);
+    assert_eq!(bench.device(A).state, DeviceState::Online, "ruling 7");
+    bench.turn(|state, turn| state.connection_ended(&pair, &second, turn));
+    assert_eq!(bench.device(A).state, DeviceState::Offline, "the first has left");
+}
+
+#[test]
 fn ruling_7_readings_are_recorded_whatever_the_state() {
     let mut bench = Bench::new();
     let origin = bench.connect(1, "board");
