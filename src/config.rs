@@ -81,6 +81,48 @@ pub struct Store {
     pub path: PathBuf,
     /// The longest time that a QoS 0 reading waits for a commit, in milliseconds.
     pub flush_ms: u64,
+    /// Where the file system has less room than this, in MB, readings are not recorded.
+    pub min_free_mb: u64,
+    /// How long what is kept.
+    pub retention: Retention,
+    /// The nightly backup.
+    pub backup: Backup,
+}
+
+/// `[store.retention]`: how long what is kept. 0 is without a limit; a MB is a million bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long single readings are kept, in days.
+    pub raw_days: u32,
+    /// How long summaries of a minute are kept, in days.
+    pub minute_days: u32,
+    /// How long summaries of an hour are kept, in days.
+    pub hour_days: u32,
+    /// How long lines of the devices' logs are kept, in days.
+    pub log_days: u32,
+    /// The most that single readings may take, in MB.
+    pub raw_mb: u64,
+    /// The most that summaries of a minute may take, in MB.
+    pub minute_mb: u64,
+    /// The most that summaries of an hour may take, in MB.
+    pub hour_mb: u64,
+    /// The most that the devices' logs may take, in MB.
+    pub log_mb: u64,
+    /// The most that all of these may take together, in MB; 0 is a fifth of the file system.
+    pub total_mb: u64,
+}
+
+/// `[store.backup]`: the nightly backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// How many are kept.
+    pub keep: u32,
+    /// The hour of the day, in UTC, in which it is made.
+    pub hour: u32,
 }
 
 /// `[devices]`: how devices are named and let in.

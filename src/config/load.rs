@@ -193,7 +193,9 @@ fn collect_keys(path: &str, value: &Value, keys: &mut Vec<String>) {
 
 fn merge(layers: &[Layer]) -> Result<Settings, SettingsError> {
     let known = layers[0].keys();
-    let is_section = |key: &str| known.iter().any(|k| k.split('.').next() == Some(key));
+    let is_section = |key: &str| {
+        known.iter().any(|k| k.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    };
     for layer in &layers[1..] {
         // An empty section is no mistake.
         if let Some(key) = layer.keys().into_iter().find(|k| !known.contains(k) && !is_section(k)) {
@@ -237,6 +239,9 @@ fn fault(settings: &Settings) -> Option<(&'static str, String)> {
             between("mqtt.max_queued_messages", size(mqtt.max_queued_messages), 1, 1_000_000)
         })
         .or_else(|| between("store.flush_ms", settings.store.flush_ms, 10, 60_000))
+        .or_else(|| between("store.min_free_mb", settings.store.min_free_mb, 0, 1_000_000))
+        .or_else(|| between("store.backup.keep", settings.store.backup.keep.into(), 1, 100))
+        .or_else(|| between("store.backup.hour", settings.store.backup.hour.into(), 0, 23))
         .or_else(|| {
             let timeout = settings.commands.confirm_timeout_ms;
             between("commands.confirm_timeout_ms", timeout, 10, 600_000)
@@ -299,6 +304,10 @@ mod tests {
         assert_eq!(settings.mqtt.anonymous, Anonymous::Device);
         assert_eq!(settings.store.path, Path::new("capteur-data"));
         assert_eq!(settings.store.flush_ms, 1000);
+        assert_eq!(settings.store.retention.raw_days, 30);
+        assert_eq!(settings.store.retention.minute_days, 730);
+        assert_eq!(settings.store.retention.hour_days, 0);
+        assert!(settings.store.backup.enabled && settings.store.backup.keep == 2);
         assert_eq!(settings.devices.name_prefix, "capteur");
         assert_eq!(settings.commands.confirm_timeout_ms, 2000);
         assert!(!settings.auth.required, "until access tokens land");
@@ -339,6 +348,9 @@ mod tests {
             ("[mqtt]\nmax_connections = \"many\"\n", "`mqtt.max_connections`"),
             ("[mqtt]\nmax_connections = -1\n", "`mqtt.max_connections`"),
             ("[store]\nflush_ms = 0\n", "`store.flush_ms`"),
+            ("[store.retention]\nraw_days = -1\n", "`store.retention.raw_days`"),
+            ("[store.backup]\nkeep = 0\n", "`store.backup.keep`"),
+            ("[store.backup]\nhour = 24\n", "`store.backup.hour`"),
             ("[devices]\nname_prefix = \"a;b\"\n", "`devices.name_prefix`"),
             ("[devices]\nname_prefix = \"a-prefix-that-is-too-long\"\n", "`devices.name_prefix`"),
             ("[devices]\nadoption = \"approve\"\n", "`devices.adoption`"),

@@ -4,12 +4,14 @@
 //!
 //! - [`timestamp`]: an instant in milliseconds, and the clock that is handed in
 //! - [`channel`]: the three channels of a board and their readings
+//! - [`bucket`]: readings summed up by the minute or the hour
 //! - [`device`]: a device as people see it
 //! - [`record`]: a device as the store keeps it, and the hub's counters
 //! - [`command`]: an order to an LED and what became of it
 //! - [`log`]: what happened to a device
 //! - [`event`]: what the live stream tells
 
+pub mod bucket;
 pub mod channel;
 pub mod command;
 pub mod device;
@@ -18,6 +20,7 @@ pub mod log;
 pub mod record;
 pub mod timestamp;
 
+pub use bucket::{Bucket, Width};
 pub use channel::{Channel, ChannelState, Reading};
 pub use command::{Command, CommandId, CommandState};
 pub use device::{Channels, Device, DeviceKey, DeviceState};
