@@ -30,12 +30,16 @@
 //! - `replay`: what the store holds, read when it is opened
 //! - `index`: which frames hold which span of time
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
+//! - `chunk`, `rollup`: readings sealed for years, and summed up by the minute and the hour
+//! - `column`, `varint`: how their numbers are packed
 //! - `engine`: sled, made durable
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
 mod change;
+mod chunk;
+mod column;
 mod engine;
 mod envelope;
 mod error;
@@ -49,11 +53,15 @@ mod queue;
 mod reader;
 mod record;
 mod replay;
+mod rollup;
 mod sanitise;
 mod series;
 mod stats;
+mod varint;
 mod writer;
 
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;
 
