@@ -14,8 +14,6 @@
 //! from the means. A bucket of 60 readings with ±1 of noise takes 1.7 bytes in a full block of
 //! minutes.
 
-#![allow(dead_code, reason = "the writer and the reader use it next")]
-
 use super::{
     column,
     error::Corrupt,
