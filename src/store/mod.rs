@@ -32,6 +32,8 @@
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
 //! - `engine`: sled, made durable
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `space`: what happens where the disk runs full
+//! - `wear`: how much is written to the card
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
@@ -51,7 +53,9 @@ mod record;
 mod replay;
 mod sanitise;
 mod series;
+mod space;
 mod stats;
+mod wear;
 mod writer;
 
 #[cfg(test)]
@@ -61,4 +65,6 @@ pub use change::{Change, Done, Urgency};
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use replay::Contents;
+pub use space::Recording;
 pub use stats::Stats;
+pub use wear::Wear;

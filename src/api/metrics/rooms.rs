@@ -54,6 +54,7 @@ pub(super) fn broker(text: &mut Text, stats: &broker::Stats) {
             (&[("reason", "keep_alive")], stats.keep_alive_timeouts),
             (&[("reason", "write_timeout")], stats.write_timeouts),
             (&[("reason", "take_over")], stats.take_overs),
+            (&[("reason", "no_room")], stats.closed_without_room),
         ],
     );
     counters(
@@ -118,6 +119,11 @@ pub(super) fn registry(text: &mut Text, stats: &registry::Stats) {
         ("capteur_joins_total", "How often a device came online.", stats.joins),
         ("capteur_leaves_total", "How often a device that was online went.", stats.leaves),
         ("capteur_commands_issued_total", "Commands that were given.", stats.commands_issued),
+        (
+            "capteur_readings_not_recorded_total",
+            "Readings that were taken and not recorded, since the disk is nearly full.",
+            stats.not_recorded,
+        ),
     ] {
         text.family(name, Kind::Counter, help).value(value);
     }
