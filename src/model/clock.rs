@@ -46,7 +46,7 @@ pub struct ClockMark {
 }
 
 /// A span of time, its ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TimeSpan {
     /// The first millisecond.
     pub from: Timestamp,

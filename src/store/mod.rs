@@ -32,12 +32,14 @@
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
 //! - `engine`: sled, made durable
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `condition`: what the store can do, as the writer sees it between commits
 //! - `space`: what happens where the disk runs full
 //! - `wear`: how much is written to the card
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
 mod change;
+mod condition;
 mod engine;
 mod envelope;
 mod error;
@@ -62,6 +64,7 @@ mod writer;
 mod tests;
 
 pub use change::{Change, Done, Urgency};
+pub use condition::Condition;
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use replay::Contents;

@@ -17,7 +17,6 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 /// The ballast's name in the folder of the store.
@@ -33,9 +32,6 @@ const PLENTY: u64 = 4;
 /// by half a MiB at a time. Whoever opens it waits, instead of failing a moment later.
 const OPEN_MIN_BYTES: u64 = 4 << 20;
 
-/// How often the room is looked at, at most.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Whether readings are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Recording {
@@ -44,8 +40,6 @@ pub enum Recording {
     On,
     /// There is too little room on the file system.
     Off {
-        /// How much there is, in bytes.
-        free_bytes: u64,
         /// From how much on they are recorded again, in bytes.
         needed_bytes: u64,
     },
@@ -86,7 +80,6 @@ pub(super) struct Space {
     gauge: Gauge,
     min_free: u64,
     room: Option<Room>,
-    looked: Option<Instant>,
     recording: Recording,
     /// Whether the gauge has failed, or the ballast could not be made: said once.
     complained: bool,
@@ -100,7 +93,6 @@ impl Space {
             gauge,
             min_free,
             room: None,
-            looked: None,
             recording: Recording::On,
             complained: false,
         }
@@ -135,12 +127,8 @@ impl Space {
         }
     }
 
-    /// Looks at the room, at most once a second: whether readings are to be recorded.
+    /// Looks at the room: whether readings are to be recorded.
     pub(super) fn look(&mut self) -> Recording {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
-            return self.recording;
-        }
-        self.looked = Some(Instant::now());
         match (self.gauge)() {
             Ok(room) => {
                 self.room = Some(room);
@@ -165,7 +153,7 @@ impl Space {
         let folder = self.folder.display();
         match self.recording {
             Recording::On if free_bytes < self.min_free => {
-                self.recording = Recording::Off { free_bytes, needed_bytes };
+                self.recording = Recording::Off { needed_bytes };
                 tracing::error!(
                     %folder, free_bytes, needed_bytes,
                     "the disk is nearly full: readings are not recorded until there is more room \
@@ -176,8 +164,7 @@ impl Space {
                 self.recording = Recording::On;
                 tracing::info!(%folder, free_bytes, "there is room: readings are recorded again");
             }
-            Recording::Off { .. } => self.recording = Recording::Off { free_bytes, needed_bytes },
-            Recording::On => {}
+            Recording::Off { .. } | Recording::On => {}
         }
     }
 
@@ -274,38 +261,22 @@ mod tests {
         (Space::new(dir.path(), 100 * MIB, Box::new(gauge)), free)
     }
 
-    fn look(space: &mut Space) -> Recording {
-        space.looked = None;
-        space.look()
-    }
-
     #[test]
     fn recording_stops_below_the_watermark_and_starts_a_tenth_above() {
         let dir = tempfile::tempdir().unwrap();
         let (mut space, free) = space(&dir, 100 * MIB);
-        assert_eq!(look(&mut space), Recording::On);
-        let off = |free| Recording::Off { free_bytes: free, needed_bytes: 110 * MIB };
+        assert_eq!(space.look(), Recording::On);
+        let off = Recording::Off { needed_bytes: 110 * MIB };
         for (bytes, recording) in [
-            (100 * MIB - 1, off(100 * MIB - 1)),
-            (0, off(0)),
-            (110 * MIB - 1, off(110 * MIB - 1)),
+            (100 * MIB - 1, off),
+            (0, off),
+            (110 * MIB - 1, off),
             (110 * MIB, Recording::On),
             (100 * MIB, Recording::On),
         ] {
             free.store(bytes, SeqCst);
-            assert_eq!(look(&mut space), recording);
+            assert_eq!(space.look(), recording);
         }
-    }
-
-    #[test]
-    fn the_room_is_looked_at_once_a_second_at_most() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut space, free) = space(&dir, 200 * MIB);
-        assert_eq!(space.look(), Recording::On);
-        free.store(0, SeqCst);
-        space.looked = Some(Instant::now() + LOOK);
-        assert_eq!(space.look(), Recording::On, "not again yet");
-        assert_eq!(space.room(), Some(Room { free: 200 * MIB, total: 1 << 30 }));
     }
 
     #[test]
@@ -323,11 +294,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ballast = dir.path().join(BALLAST);
         let (mut space, free) = space(&dir, 164 * MIB);
-        look(&mut space);
+        space.look();
         assert!(!ballast.exists());
         assert!(!space.drop_ballast());
         free.store(165 * MIB, SeqCst);
-        look(&mut space);
+        space.look();
         assert!(fs::metadata(&ballast).unwrap().blocks() * 512 >= BALLAST_BYTES);
         assert!(!dir.path().join(BALLAST_NEW).exists());
         assert!(space.drop_ballast());
@@ -338,7 +309,7 @@ mod tests {
     fn opening_takes_the_ballasts_room_where_it_fails_for_lack_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let (mut space, free) = space(&dir, 1 << 30);
-        look(&mut space);
+        space.look();
         let full = || StoreError::io(dir.path())(io::ErrorKind::StorageFull.into());
         let mut tries = 0;
         let opened = space.open_with(|| {

@@ -1,5 +1,6 @@
 //! What the store tells of itself, for health and metrics.
 
+use super::wear::Wear;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -34,6 +35,10 @@ pub struct Stats {
     pub stored_readings: u64,
     /// Size of the database's file in bytes.
     pub file_bytes: u64,
+    /// Room on the file system for us, in bytes; `None` where the system won't tell.
+    pub free_bytes: Option<u64>,
+    /// What the card has been through.
+    pub wear: Wear,
     /// Whether the store takes changes: it is open, and no commit has failed.
     pub healthy: bool,
 }
@@ -50,6 +55,8 @@ pub(super) struct Counters {
     write_errors: AtomicU64,
     stored_readings: AtomicU64,
     corrupt: Mutex<BTreeSet<Vec<u8>>>,
+    /// As of the last look.
+    card: Mutex<(Wear, Option<u64>)>,
 }
 
 impl Counters {
@@ -75,6 +82,11 @@ impl Counters {
         self.stored_readings.fetch_sub(fewer, Relaxed);
     }
 
+    /// Keeps what the writer's thread sees of the card: its wear, and the room on it.
+    pub(super) fn look(&self, wear: Wear, free_bytes: Option<u64>) {
+        *self.card.lock().unwrap_or_else(PoisonError::into_inner) = (wear, free_bytes);
+    }
+
     /// Logs a damaged value and counts it, unless it is known already.
     pub(super) fn corrupt(&self, key: &[u8], why: super::error::Corrupt) {
         let mut known = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +99,10 @@ impl Counters {
     pub(super) fn stats(&self) -> Stats {
         let seconds = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Relaxed)).as_secs_f64();
         let corrupt = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let (wear, free_bytes) = *self.card.lock().unwrap_or_else(PoisonError::into_inner);
         Stats {
+            free_bytes,
+            wear,
             commits: self.commits.load(Relaxed),
             committed_readings: self.committed_readings.load(Relaxed),
             frame_bytes: self.frame_bytes.load(Relaxed),
