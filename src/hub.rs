@@ -3,7 +3,7 @@
 use crate::{
     api,
     broker::{Broker, BrokerEnded, StartError},
-    config::Settings,
+    config::{self, Settings},
     events::Events,
     model::{Clock, DeviceState},
     registry::{self, DeviceError},
@@ -149,8 +149,13 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
-    let options =
-        store::Options { commit_interval: Duration::from_millis(settings.store.flush_ms) };
+    let options = store::Options {
+        commit_interval: Duration::from_millis(settings.store.flush_ms),
+        retention: retention(&settings.store.retention),
+        min_free_bytes: settings.store.min_free_mb.saturating_mul(1_000_000),
+        clock: Arc::clone(&clock),
+        ..store::Options::default()
+    };
     tokio::pin!(shutdown);
     let opened = tokio::select! {
         () = &mut shutdown => None,
@@ -264,6 +269,24 @@ async fn open_store(
             }
             opened => return Ok(opened?),
         }
+    }
+}
+
+/// What the settings say of how long what is kept.
+fn retention(settings: &config::Retention) -> store::Retention {
+    const DAY: Duration = Duration::from_hours(24);
+    let limit = |days: u32, megabytes: u64| store::Limit {
+        age: (days > 0).then(|| DAY * days),
+        bytes: (megabytes > 0).then(|| megabytes.saturating_mul(1_000_000)),
+    };
+    let config::Retention { raw_days, minute_days, hour_days, log_days, .. } = *settings;
+    let config::Retention { raw_mb, minute_mb, hour_mb, log_mb, total_mb, .. } = *settings;
+    store::Retention {
+        raw: limit(raw_days, raw_mb),
+        minute: limit(minute_days, minute_mb),
+        hour: limit(hour_days, hour_mb),
+        log: limit(log_days, log_mb),
+        total_bytes: limit(0, total_mb).bytes,
     }
 }
 

@@ -2,18 +2,25 @@
 
 use super::{
     change::{Change, Done, Queued, Urgency},
+    condition::{Condition, Lookout, Spans},
     engine::{self, Engine, Medium},
     error::StoreError,
     folder::Folder,
     queue::Queue,
-    reader::Reader,
+    reader::{Coverage, Reader},
     record,
     replay::{Contents, Replay},
+    space::{self, Gauge, Space},
     stats::{Counters, Stats},
+    upkeep::{Layout, Retention, Upkeep},
+    wear::{self, Tally},
     writer::Writer,
 };
-use crate::model::{Channel, DeviceId, LogEntry, Timestamp};
+use crate::model::{
+    Bucket, Channel, Clock, DeviceId, LogEntry, SystemClock, TimeSpan, Timestamp, Width,
+};
 use std::{
+    fmt,
     path::Path,
     sync::{
         Arc, PoisonError, RwLock,
@@ -23,7 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Semaphore, oneshot},
+    sync::{Mutex, Semaphore, oneshot, watch},
     task,
 };
 
@@ -31,10 +38,41 @@ use tokio::{
 const READERS: usize = 2;
 
 /// How the store is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The longest time that a change with [`Urgency::Interval`] waits.
     pub commit_interval: Duration,
+    /// How long what is kept.
+    pub retention: Retention,
+    /// How often it is looked for what can be compacted or has to go.
+    pub upkeep_interval: Duration,
+    /// Where the file system has less room than this, in bytes, readings are not recorded.
+    pub min_free_bytes: u64,
+    /// The time of day, for what has to go because of its age. It is told what the store remembers
+    /// of it.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    /// A commit a second, everything kept and recorded to the last byte, the machine's clock.
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_secs(1),
+            retention: Retention::default(),
+            upkeep_interval: Duration::from_mins(10),
+            min_free_bytes: 0,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("commit_interval", &self.commit_interval)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The store: cheap to clone; the writer's thread ends when the store is closed, or the last handle
@@ -55,6 +93,8 @@ struct Shared {
     /// This run's number.
     boots: u64,
     log_lines: AtomicU32,
+    condition: watch::Receiver<Condition>,
+    spans: Spans,
 }
 
 impl Store {
@@ -67,48 +107,67 @@ impl Store {
     /// another version wrote it, [`StoreError::Damaged`] where it makes no sense, and
     /// [`StoreError::Io`] where the system refuses.
     pub fn open(path: &Path, options: &Options) -> Result<(Self, Contents), StoreError> {
-        Self::open_on(path, options, |engine| engine)
+        Self::open_on(path, options, space::gauge(path), |engine| engine)
     }
 
-    /// As [`open`](Self::open), with commits going to what `medium` makes of the database.
+    /// As [`open`](Self::open), with commits going to what `medium` makes of the database, on a file
+    /// system that has the room that `gauge` tells.
     pub(super) fn open_on<M: Medium>(
         path: &Path,
         options: &Options,
+        gauge: Gauge,
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
         let counters = Arc::new(Counters::default());
-        let mut replay = engine::caught(path, || {
-            let mut replay = Replay::read(&engine, &counters)?;
-            replay.marks.boots = replay.marks.boots.saturating_add(1);
-            let (key, value) = record::marks(&replay.marks)?;
-            engine.apply(vec![(key, Some(value))])?;
-            engine.sync()?;
-            Ok(replay)
+        let mut space = Space::new(path, options.min_free_bytes, gauge);
+        let (engine, mut replay) = space.open_with(|| {
+            let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
+            let replay = engine::caught(path, || read(&engine, &counters))?;
+            Ok((engine, replay))
         })?;
         let contents = replay.contents();
-        counters.stored(replay.stored.values().sum(), 0);
-        let queue = Arc::new(Queue::new(replay.last_frame, replay.removed.clone()));
-        let index = Arc::new(RwLock::new(replay.index));
+        let Replay { removed, heads, logs, first_frame, last_frame, clock, written, spans, .. } =
+            replay;
+        options.clock.resume(clock, contents.newest());
+        let lookout = Lookout::new(
+            space,
+            Tally::new(written, wear::meter()),
+            Arc::clone(&options.clock),
+            Arc::clone(&counters),
+            spans.clone(),
+        );
+        let condition = lookout.condition();
+        let readings = heads.iter().map(|(_, entry)| entry.readings()).sum();
+        counters.stored(readings, 0);
+        counters.keep(heads.usage(), heads.unsealed(), logs.bytes());
+        let queue = Arc::new(Queue::new(removed.keys().copied().collect()));
+        let heads = Arc::new(RwLock::new(heads));
+        let layout = Arc::new(Layout::default());
         let writer = Writer {
-            path: engine.path().to_owned(),
+            engine: Arc::clone(&engine),
             queue: Arc::clone(&queue),
-            index: Arc::clone(&index),
+            heads: Arc::clone(&heads),
+            logs,
             counters: Arc::clone(&counters),
             interval,
-            last_frame: replay.last_frame,
-            purge: replay.removed.iter().copied().collect(),
-            removed: replay.removed,
-            stored: replay.stored,
+            last_frame,
+            removed: removed.keys().copied().collect(),
+            upkeep: Upkeep::new(Arc::clone(&layout), options, first_frame, removed),
+            lookout,
             medium: medium(Arc::clone(&engine)),
         };
         let thread = thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(StoreError::io(path))?;
-        let reader =
-            Reader { engine, queue: Arc::clone(&queue), index, counters: Arc::clone(&counters) };
+        let reader = Reader {
+            engine,
+            queue: Arc::clone(&queue),
+            heads,
+            layout,
+            counters: Arc::clone(&counters),
+        };
         let shared = Shared {
             queue,
             counters,
@@ -117,6 +176,8 @@ impl Store {
             writer: Mutex::new(Some(thread)),
             boots: contents.marks.boots,
             log_lines: AtomicU32::new(0),
+            condition,
+            spans,
         };
         Ok((Self { shared: Arc::new(shared) }, contents))
     }
@@ -206,6 +267,39 @@ impl Store {
         self.query(move |reader| reader.readings(device, channel, from, to, limit)).await
     }
 
+    /// What the readings of one channel come to in each minute or hour that has a part of
+    /// `from <= at < to`, by time; at most `limit` of the oldest. A bucket has all the readings of
+    /// its time. Includes what is not committed yet, and what is older than any single reading that
+    /// is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`readings`](Self::readings).
+    pub async fn buckets(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+        width: Width,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        self.query(move |reader| reader.buckets(device, channel, width, from, to, limit)).await
+    }
+
+    /// Since when one channel's readings are kept. Minutes and hours are told to the half day.
+    ///
+    /// # Errors
+    ///
+    /// As for [`readings`](Self::readings).
+    pub async fn coverage(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+    ) -> Result<Coverage, StoreError> {
+        self.query(move |reader| reader.coverage(device, channel)).await
+    }
+
     /// The newest lines of a device's log before `before`, newest first; at most `limit`. Includes
     /// what is not committed yet.
     ///
@@ -219,6 +313,17 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<LogEntry>, StoreError> {
         self.query(move |reader| reader.log(device, before, limit)).await
+    }
+
+    /// What the store can do, now and from now on.
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.shared.condition.clone()
+    }
+
+    /// The spans of time of which the store has readings and in which the time of day was a guess,
+    /// oldest first; the newest 1,024.
+    pub fn uncertain_spans(&self) -> Vec<TimeSpan> {
+        self.shared.spans.all()
     }
 
     /// Figures for health and metrics.
@@ -267,4 +372,14 @@ impl Drop for Shared {
         // The writer commits what waits, then ends on its own.
         self.queue.close();
     }
+}
+
+/// Reads what the store holds, and counts that it was opened.
+fn read(engine: &Arc<Engine>, counters: &Counters) -> Result<Replay, StoreError> {
+    let mut replay = Replay::read(engine, counters)?;
+    replay.marks.boots = replay.marks.boots.saturating_add(1);
+    let (key, value) = record::marks(&replay.marks)?;
+    engine.apply(vec![(key, Some(value))])?;
+    engine.sync()?;
+    Ok(replay)
 }
