@@ -1,5 +1,6 @@
 """A small disk that a story can fill."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MB = 1_000_000
+BLOCK = 4096
 
 
 class Disk:
@@ -22,12 +24,24 @@ class Disk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave: int = 0) -> None:
-        """Takes all room but `leave` bytes, as another program would."""
+        """Takes the room that there is now, but `leave` bytes, as another program would.
+
+        What is given back meanwhile is left alone.
+        """
         self._fills += 1
+        taken, rest = 0, self.free() - leave
         with (self.path / f"fill{self._fills}").open("wb") as file:
-            while (rest := self.free() - leave) > 0:
-                os.posix_fallocate(file.fileno(), file.tell(), rest)
-                file.seek(rest, os.SEEK_CUR)
+            step = rest
+            while rest > 0 and step >= BLOCK:
+                step = min(step, rest)
+                try:
+                    os.posix_fallocate(file.fileno(), taken, step)
+                    taken, rest = taken + step, rest - step
+                except OSError as refused:
+                    if refused.errno != errno.ENOSPC:
+                        raise
+                    # The hub was faster: what it has left.
+                    step //= 2
 
     def clear(self) -> None:
         """Gives it back."""
