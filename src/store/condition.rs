@@ -122,11 +122,12 @@ impl Lookout {
     fn look_now(&mut self) {
         self.looked = Instant::now();
         let recording = self.space.look();
-        let now = Condition { recording, time_uncertain: !self.clock.certain() };
-        self.condition.send_if_modified(|was| std::mem::replace(was, now) != now);
         let room = self.space.room();
         let wear = self.tally.wear(self.opened.elapsed(), room.map(|room| room.total));
         self.counters.look(wear, room.map(|room| room.free));
+        // Whoever is woken finds the figures of the same look.
+        let now = Condition { recording, time_uncertain: !self.clock.certain() };
+        self.condition.send_if_modified(|was| std::mem::replace(was, now) != now);
     }
 
     /// What is written along with a commit, which has readings or not.
