@@ -81,8 +81,8 @@ pub(super) fn clock(mark: &ClockMark) -> Result<Pair, StoreError> {
 }
 
 /// What was written to the card.
-pub(super) fn wear(written: &Written) -> Result<Pair, StoreError> {
-    seal(key::wear(), written, "what was written")
+pub(super) fn wear(written: Written) -> Result<Pair, StoreError> {
+    seal(key::wear(), &written, "what was written")
 }
 
 /// A span in which the time was a guess.
