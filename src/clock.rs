@@ -13,7 +13,7 @@
 //! | what holds | believed? | why |
 //! | --- | --- | --- |
 //! | it is before [`EARLIEST`] | no | this program did not exist |
-//! | it was set since the hub started, by more than [`STEP`] | yes | somebody has told it the time: chrony, ntpd, a person |
+//! | it was set since the hub started, by more than two seconds | yes | somebody has told it the time: chrony, ntpd, a person |
 //! | systemd-timesyncd says that it is synchronised, and said so at a time that the clock has reached | yes | also where the store remembers a later time, which was wrong then |
 //! | it is before the last time that the store knows to have been right | no | it has lost the time |
 //! | it has gone on evenly since that time, within the last hour, on a machine that has been up since | yes | only the hub was started anew |
