@@ -31,10 +31,13 @@
 //! - `index`: which frames hold which span of time
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
 //! - `engine`: sled, made durable
+//! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `builder`: a new database, built beside the old one
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
+mod builder;
 mod change;
 mod engine;
 mod envelope;
@@ -48,6 +51,7 @@ mod key;
 mod queue;
 mod reader;
 mod record;
+mod recovery;
 mod replay;
 mod sanitise;
 mod series;
