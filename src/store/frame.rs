@@ -16,7 +16,12 @@
 //! reading of a series is the last that came, even where the clock stepped back between two.
 //! A reader that looks for one series in some span of time skips a part by its head alone.
 
-use super::{envelope, error::Corrupt, series::Series};
+use super::{
+    envelope,
+    error::Corrupt,
+    series::Series,
+    varint::{pull, push},
+};
 use integer_encoding::VarInt;
 
 /// The version of the body that is written.
@@ -131,18 +136,6 @@ pub(super) fn decode(head: &Head, mut rest: &[u8]) -> Result<Vec<Entry>, Corrupt
         entries.push((Series::from_number(series), time, value));
     }
     if rest.is_empty() { Ok(entries) } else { Err(Corrupt::Body) }
-}
-
-fn push<V: VarInt>(body: &mut Vec<u8>, number: V) {
-    let at = body.len();
-    body.resize(at + number.required_space(), 0);
-    number.encode_var(&mut body[at..]);
-}
-
-fn pull<V: VarInt>(rest: &mut &[u8]) -> Result<V, Corrupt> {
-    let (number, len) = V::decode_var(rest).ok_or(Corrupt::Body)?;
-    *rest = &rest[len..];
-    Ok(number)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@
 //! | `03 device u32` | tombstone of a removed device (1: postcard) |
 //! | `04 device u32` | what a device's log takes (1: postcard) |
 //! | `10 sequence u64, part u8` | a write-ahead frame of readings (1: see [`frame`](super::frame)) |
-//! | `20 series u64, first i64, through u64, part u16` | a sealed chunk of readings (1: see `chunk`) |
+//! | `20 series u64, first i64, through u64, part u16` | a sealed chunk of readings (1: see [`chunk`](mod@super::chunk)) |
 //! | `21 series u64` | what is known of a series (1: postcard) |
-//! | `30 width u8, series u64, start i64` | compacted buckets: of minutes (1) in half a day, of hours (2) in a day (1: see `rollup`) |
+//! | `30 width u8, series u64, start i64` | compacted buckets: of minutes (1) in half a day, of hours (2) in a day (1: see [`rollup`](super::rollup)) |
 //! | `31 series u64, start i64, through u64` | buckets of minutes of one seal in half a day (1: as above) |
 //!
 //! Integers are big-endian, so that keys sort as their numbers do; times are milliseconds since

@@ -30,6 +30,8 @@
 //! - `replay`: what the store holds, read when it is opened
 //! - `index`: which frames hold which span of time
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
+//! - `chunk`, `rollup`: readings sealed for years, and summed up by the minute and the hour
+//! - `column`, `varint`: how their numbers are packed
 //! - `engine`: sled, made durable
 //! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
@@ -39,6 +41,8 @@
 
 mod builder;
 mod change;
+mod chunk;
+mod column;
 mod engine;
 mod envelope;
 mod error;
@@ -53,11 +57,15 @@ mod reader;
 mod record;
 mod recovery;
 mod replay;
+mod rollup;
 mod sanitise;
 mod series;
 mod stats;
+mod varint;
 mod writer;
 
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;
 
