@@ -11,6 +11,7 @@
 //! - [`broker`]: the MQTT server, our own front over rumqttd's router
 //! - [`store`]: devices and readings in sled
 //! - [`events`]: the live stream with replay
+//! - [`export`]: readings as CSV and JSON
 //! - [`registry`]: the session protocol, and the in-process client that feeds it
 //! - [`api`]: REST, SSE, the page and metrics over warp
 //! - [`hub`]: builds the rooms, ties them and stops them
@@ -23,6 +24,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod export;
 pub mod hub;
 pub mod model;
 pub mod registry;

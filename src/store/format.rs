@@ -31,9 +31,13 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// What this version reads and writes. The schema counts the changes of keys and bodies that
-    /// an older version could not read; each comes with a migration.
-    pub(super) const CURRENT: Self = Self { engine: "sled", version: "0.34.7", schema: 1 };
+    /// Counts the changes of keys and bodies that an older version could not read; each comes with
+    /// a migration.
+    pub(super) const SCHEMA: u32 = 1;
+
+    /// What this version reads and writes.
+    pub(super) const CURRENT: Self =
+        Self { engine: "sled", version: "0.34.7", schema: Self::SCHEMA };
 }
 
 impl fmt::Display for Format {

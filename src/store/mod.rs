@@ -29,12 +29,14 @@
 //! - `reader`: queries over what is committed and what waits
 //! - `replay`: what the store holds, read when it is opened
 //! - `index`: which frames hold which span of time
+//! - [`backup`]: the whole store in one file
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
 //! - `engine`: sled, made durable
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
+pub mod backup;
 mod change;
 mod engine;
 mod envelope;
