@@ -180,8 +180,7 @@ mod tests {
 
     #[test]
     fn json_is_one_array_and_ndjson_its_objects_by_the_line() {
-        let array: Vec<serde_json::Value> =
-            serde_json::from_str(&written(Format::Json)).unwrap();
+        let array: Vec<serde_json::Value> = serde_json::from_str(&written(Format::Json)).unwrap();
         let lines: Vec<serde_json::Value> = written(Format::Ndjson)
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

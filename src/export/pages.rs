@@ -113,11 +113,7 @@ mod tests {
 
     fn subject(id: u32, name: &str) -> Subject {
         let last = u8::try_from(id).unwrap();
-        Subject {
-            id: DeviceId(id),
-            mac: Mac([0, 0, 0, 0, 0, last]),
-            name: name.parse().unwrap(),
-        }
+        Subject { id: DeviceId(id), mac: Mac([0, 0, 0, 0, 0, last]), name: name.parse().unwrap() }
     }
 
     async fn exported(store: &Store, subjects: &[Subject], selection: Selection) -> String {

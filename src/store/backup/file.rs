@@ -19,6 +19,9 @@ const SUFFIX: &str = ".capteur";
 /// What the names of files end with that are not finished.
 const UNFINISHED: &str = ".part";
 
+/// How many bytes are written before they are synced.
+const SYNC_EVERY_BYTES: u64 = 8 << 20;
+
 /// Checks the backup in a file.
 ///
 /// # Errors
@@ -50,7 +53,7 @@ pub fn save(mut source: impl Read, path: &Path, replace: bool) -> Result<Checked
         .suffix(UNFINISHED)
         .tempfile_in(folder)
         .map_err(BackupError::io(&folder.display()))?;
-    io::copy(&mut source, &mut new).map_err(BackupError::io(&name))?;
+    copy(&mut source, new.as_file_mut()).map_err(BackupError::io(&name))?;
     let checked = read_back(&new, path)?;
     if replace {
         new.persist(path).map_err(|error| BackupError::io(&name)(error.error))?;
@@ -62,6 +65,18 @@ pub fn save(mut source: impl Read, path: &Path, replace: bool) -> Result<Checked
     }
     sync_folder(folder)?;
     Ok(checked)
+}
+
+/// Copies all, and has it on the medium bit by bit: one sync of it all would hold up the commits of
+/// the hub for as long as that takes.
+fn copy(source: &mut impl Read, file: &mut File) -> io::Result<()> {
+    loop {
+        let copied = io::copy(&mut source.by_ref().take(SYNC_EVERY_BYTES), file)?;
+        if copied == 0 {
+            return Ok(());
+        }
+        file.sync_data()?;
+    }
 }
 
 /// Makes a file durable and checks it as the medium has it, not as memory does.
@@ -129,7 +144,20 @@ pub fn list(folder: &Path, of: &str) -> Result<Vec<(Timestamp, PathBuf)>, Backup
     Ok(found)
 }
 
+/// Deletes a backup.
+///
+/// # Errors
+///
+/// [`BackupError::Io`].
+pub fn delete(path: &Path) -> Result<(), BackupError> {
+    fs::remove_file(path).map_err(BackupError::io(&path.display()))
+}
+
 /// Deletes what a backup that was cut off by a power cut has left in a folder of backups.
+///
+/// # Errors
+///
+/// [`BackupError::Io`].
 pub fn sweep(folder: &Path) -> Result<(), BackupError> {
     let refused = || BackupError::io(&folder.display());
     for entry in fs::read_dir(folder).map_err(refused())? {
@@ -167,7 +195,9 @@ mod tests {
     fn a_name_is_readable() {
         let at = "2026-11-22T14:05:27.999Z".parse().unwrap();
         assert_eq!(name("capteur", at), "capteur-20261122T140527Z.capteur");
-        for other in ["capteur-20261322T140527Z.capteur", "capteur-20261122 140527Z.capteur", ".capteur"] {
+        for other in
+            ["capteur-20261322T140527Z.capteur", "capteur-20261122 140527Z.capteur", ".capteur"]
+        {
             assert_eq!(time_of("capteur", other), None, "{other}");
         }
     }

@@ -1,6 +1,9 @@
 //! A backup of an open store on its way to whoever asked for it.
 
-use super::{layout::Header, snapshot::{self, Interrupted}};
+use super::{
+    layout::Header,
+    snapshot::{self, Interrupted},
+};
 use crate::{
     model::Timestamp,
     store::{engine, error::StoreError, format::Format, handle::Store},

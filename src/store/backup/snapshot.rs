@@ -11,12 +11,7 @@
 //! A damaged value is left out, counted and logged, as a query does it.
 
 use super::{layout::Header, tally::Tally, writer::Writer};
-use crate::store::{
-    envelope,
-    error::StoreError,
-    key,
-    reader::Reader,
-};
+use crate::store::{envelope, error::StoreError, key, reader::Reader};
 use std::io::{self, Write};
 
 /// Why a copy ended before its end.
@@ -41,17 +36,9 @@ impl From<io::Error> for Interrupted {
 }
 
 /// Writes a backup of the store to `out`. Blocks.
-pub(super) fn write<W: Write>(
-    reader: &Reader,
-    header: &Header,
-    out: W,
-) -> Result<(), Interrupted> {
+pub(super) fn write<W: Write>(reader: &Reader, header: &Header, out: W) -> Result<(), Interrupted> {
     let last = reader.queue.published().saturating_add(1);
-    let mut copy = Copy {
-        reader,
-        writer: Writer::new(out, header)?,
-        tally: Tally::default(),
-    };
+    let mut copy = Copy { reader, writer: Writer::new(out, header)?, tally: Tally::default() };
     copy.range(&[key::DEVICE], &[key::REMOVED])?;
     copy.range(&key::frame(0, 0), &key::frame(last, 0))?;
     copy.range(&[key::REMOVED], &[key::REMOVED + 1])?;

@@ -2,12 +2,7 @@
 
 use crate::{
     model::{DeviceId, Timestamp},
-    store::{
-        envelope,
-        error::Corrupt,
-        frame, key,
-        series::Series,
-    },
+    store::{envelope, error::Corrupt, frame, key, series::Series},
 };
 use std::collections::{HashMap, HashSet};
 
@@ -69,8 +64,7 @@ impl Tally {
                 continue;
             }
             holding.readings += readings.count;
-            let [first, last] =
-                [readings.earliest, readings.latest].map(Timestamp::from_millis);
+            let [first, last] = [readings.earliest, readings.latest].map(Timestamp::from_millis);
             let (earliest, latest) = holding.span.unwrap_or((first, last));
             holding.span = Some((earliest.min(first), latest.max(last)));
         }
