@@ -4,10 +4,9 @@ use super::{
     change::{Change, Done, Queued, Urgency},
     engine::{self, Engine, Medium},
     error::StoreError,
-    folder::Folder,
     queue::Queue,
     reader::Reader,
-    record,
+    record, recovery,
     replay::{Contents, Replay},
     stats::{Counters, Stats},
     writer::Writer,
@@ -84,7 +83,7 @@ impl Store {
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
+        let engine = Arc::new(recovery::open(path, interval)?);
         let counters = Arc::new(Counters::default());
         let mut replay = engine::caught(path, || {
             let mut replay = Replay::read(&engine, &counters)?;

@@ -2,7 +2,7 @@
 //!
 //! | key | value (version of the body) |
 //! | --- | --- |
-//! | `00 name` | the hub's counters under `marks` (1: postcard) |
+//! | `00 name` | the hub's counters under `marks`, the number of the store under `lineage` (1: postcard) |
 //! | `01 device u32` | a device's record (1: postcard) |
 //! | `02 device u32, time i64, order u64` | a line of a device's log (1: JSON) |
 //! | `03 device u32` | tombstone of a removed device (1: postcard) |
@@ -48,6 +48,11 @@ pub(super) const FRESH: u8 = 0x31;
 /// The key of the hub's counters.
 pub(super) fn marks() -> Vec<u8> {
     [&[META], &b"marks"[..]].concat()
+}
+
+/// The key of the number that says which store this is.
+pub(super) fn lineage() -> Vec<u8> {
+    [&[META], &b"lineage"[..]].concat()
 }
 
 /// The key of a device's record.

@@ -32,11 +32,14 @@
 //! - [`backup`]: the whole store in one file
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
 //! - `engine`: sled, made durable
+//! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `builder`: a new database, built beside the old one
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
 pub mod backup;
+mod builder;
 mod change;
 mod engine;
 mod envelope;
@@ -50,6 +53,7 @@ mod key;
 mod queue;
 mod reader;
 mod record;
+mod recovery;
 mod replay;
 mod sanitise;
 mod series;

@@ -35,6 +35,11 @@ pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
     seal(key::marks(), marks, "the counters")
 }
 
+/// The number that says which store this is.
+pub(super) fn lineage(number: u128) -> Result<Pair, StoreError> {
+    seal(key::lineage(), &number, "the number of the store")
+}
+
 /// A removed device's tombstone.
 pub(super) fn tombstone(id: DeviceId, tombstone: Tombstone) -> Result<Pair, StoreError> {
     seal(key::removed(id), &tombstone, "a tombstone")
