@@ -6,6 +6,7 @@ use crate::{
     config::{self, Settings},
     events::Events,
     model::{Clock, Event, SystemClock},
+    nightly::LastBackup,
     registry,
     store::{self, Store},
 };
@@ -68,8 +69,9 @@ fn context(events: Events, folder: &Path) -> Context {
     };
     let (registry, task) = registry::start(parts, pending());
     tokio::spawn(task);
+    let (_, backups) = tokio::sync::watch::channel(LastBackup::default());
     let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
-    Context { registry, store, events, broker, clock, settings, mqtt_port: 1883 }
+    Context { registry, store, events, broker, clock, backups, settings, mqtt_port: 1883 }
 }
 
 struct Hub {

@@ -65,6 +65,15 @@ pub enum StoreError {
         /// Why the commit failed.
         reason: String,
     },
+    /// A backup is being made; there is one at a time.
+    #[error("a backup is being made already")]
+    BackupRunning,
+    /// A backup was not taken to its end.
+    #[error("the backup has ended early: {reason}")]
+    BackupCut {
+        /// Why.
+        reason: String,
+    },
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

@@ -38,9 +38,12 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// What this version writes. The schema counts the changes of keys and bodies that an older
-    /// version could not read.
-    pub(super) const CURRENT: Self = Self { engine: "sled", version: "0.34.7", schema: 2 };
+    /// Counts the changes of keys and bodies that an older version could not read.
+    pub(super) const SCHEMA: u32 = 2;
+
+    /// What this version writes.
+    pub(super) const CURRENT: Self =
+        Self { engine: "sled", version: "0.34.7", schema: Self::SCHEMA };
 }
 
 impl fmt::Display for Format {

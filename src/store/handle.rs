@@ -22,12 +22,15 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Semaphore, oneshot},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch},
     task,
 };
 
 /// The most queries that run at once: a third waits, and the writer is not starved.
 const READERS: usize = 2;
+
+/// What a backup needs of the store.
+pub(super) type BackupAccess = (OwnedSemaphorePermit, Arc<Reader>, watch::Receiver<bool>);
 
 /// How the store is opened.
 #[derive(Debug, Clone)]
@@ -50,6 +53,10 @@ struct Shared {
     /// `None` once the store is closed.
     reader: RwLock<Option<Arc<Reader>>>,
     readers: Arc<Semaphore>,
+    /// The permit to make a backup.
+    backups: Arc<Semaphore>,
+    /// Becomes `true` when the store is to be closed: backups end then.
+    closing: watch::Sender<bool>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// This run's number.
     boots: u64,
@@ -113,6 +120,8 @@ impl Store {
             counters,
             reader: RwLock::new(Some(Arc::new(reader))),
             readers: Arc::new(Semaphore::new(READERS)),
+            backups: Arc::new(Semaphore::new(1)),
+            closing: watch::Sender::new(false),
             writer: Mutex::new(Some(thread)),
             boots: contents.marks.boots,
             log_lines: AtomicU32::new(0),
@@ -167,6 +176,7 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         shared.queue.close();
+        shared.closing.send_replace(true);
         // Held to the end, so that a second call returns when all is closed as well.
         let mut writer = shared.writer.lock().await;
         if let Some(thread) = writer.take() {
@@ -177,6 +187,10 @@ impl Store {
         {
             permits.forget();
             shared.readers.close();
+        }
+        if let Ok(permit) = shared.backups.acquire().await {
+            permit.forget();
+            shared.backups.close();
         }
         let reader = shared.reader.write().unwrap_or_else(PoisonError::into_inner).take();
         let _ = task::spawn_blocking(move || drop(reader)).await;
@@ -250,6 +264,17 @@ impl Store {
         });
         // Its panics are caught: it is only cancelled, when the runtime ends.
         query.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// What a backup needs: the permit, the reader, and what becomes `true` when it has to end.
+    pub(super) fn backup_access(&self) -> Result<BackupAccess, StoreError> {
+        let permit = Arc::clone(&self.shared.backups).try_acquire_owned();
+        let permit = permit.map_err(|error| match error {
+            TryAcquireError::NoPermits => StoreError::BackupRunning,
+            TryAcquireError::Closed => StoreError::Closed,
+        })?;
+        let reader = self.reader().ok_or(StoreError::Closed)?;
+        Ok((permit, reader, self.shared.closing.subscribe()))
     }
 
     fn reader(&self) -> Option<Arc<Reader>> {

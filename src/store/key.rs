@@ -25,11 +25,11 @@ use super::series::Series;
 use crate::model::{DeviceId, Timestamp, Width};
 
 /// The table of the hub's counters.
-const META: u8 = 0x00;
+pub(super) const META: u8 = 0x00;
 /// The table of device records.
 pub(super) const DEVICE: u8 = 0x01;
 /// The table of log lines.
-const LOG: u8 = 0x02;
+pub(super) const LOG: u8 = 0x02;
 /// The table of tombstones.
 pub(super) const REMOVED: u8 = 0x03;
 /// The table of what the devices' logs take.

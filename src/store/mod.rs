@@ -29,6 +29,7 @@
 //! - `reader`: queries over what is committed and what waits
 //! - `replay`: what the store holds, read when it is opened
 //! - `index`: which frames hold which span of time
+//! - [`backup`]: the whole store in one file
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
 //! - `chunk`, `rollup`: readings sealed for years, and summed up by the minute and the hour
 //! - `column`, `varint`: how their numbers are packed
@@ -39,6 +40,7 @@
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
+pub mod backup;
 mod builder;
 mod change;
 mod chunk;

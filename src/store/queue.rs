@@ -202,6 +202,11 @@ impl Queue {
         self.room.add_permits(group.permits);
     }
 
+    /// The last frame that is on the medium and published.
+    pub(super) fn published(&self) -> u64 {
+        self.lock().published
+    }
+
     /// How many changes wait or are being committed.
     pub(super) fn len(&self) -> usize {
         let state = self.lock();
