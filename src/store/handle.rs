@@ -11,7 +11,7 @@ use super::{
     stats::{Counters, Stats},
     writer::Writer,
 };
-use crate::model::{Channel, DeviceId, LogEntry, Timestamp};
+use crate::model::{Channel, Clock, DeviceId, LogEntry, SystemClock, Timestamp};
 use std::{
     path::Path,
     sync::{
@@ -83,16 +83,16 @@ impl Store {
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let engine = Arc::new(recovery::open(path, interval)?);
-        let counters = Arc::new(Counters::default());
-        let mut replay = engine::caught(path, || {
-            let mut replay = Replay::read(&engine, &counters)?;
+        let opened = recovery::open(path, interval, SystemClock.now(), |engine| {
+            let counters = Arc::new(Counters::default());
+            let mut replay = Replay::read(engine, &counters)?;
             replay.marks.boots = replay.marks.boots.saturating_add(1);
             let (key, value) = record::marks(&replay.marks)?;
             engine.apply(vec![(key, Some(value))])?;
             engine.sync()?;
-            Ok(replay)
+            Ok((counters, replay))
         })?;
+        let recovery::Opened { engine, content: (counters, mut replay), .. } = opened;
         let contents = replay.contents();
         counters.stored(replay.stored.values().sum(), 0);
         let queue = Arc::new(Queue::new(replay.last_frame, replay.removed.clone()));

@@ -74,5 +74,6 @@ mod tests;
 pub use change::{Change, Done, Urgency};
 pub use error::StoreError;
 pub use handle::{Options, Store};
+pub use recovery::Recovery;
 pub use replay::Contents;
 pub use stats::Stats;
