@@ -53,6 +53,8 @@ mod rebuild;
 mod report;
 mod sums;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use report::Recovery;
 
