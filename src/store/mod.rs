@@ -35,6 +35,7 @@
 //! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
 //! - `builder`: a new database, built beside the old one
+//! - [`offline`]: restoring and compacting, while no hub runs
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
@@ -50,6 +51,7 @@ mod frame;
 mod handle;
 mod index;
 mod key;
+pub mod offline;
 mod queue;
 mod reader;
 mod record;
