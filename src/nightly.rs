@@ -294,7 +294,8 @@ mod tests {
         /// A store with a reading in it; the backup is made at 3, and two are kept.
         async fn begin(min_free_bytes: u64) -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let options = Options { commit_interval: Duration::from_millis(5) };
+            let options =
+                Options { commit_interval: Duration::from_millis(5), ..Options::default() };
             let (store, _) = Store::open(dir.path(), &options).unwrap();
             let at = START.parse().unwrap();
             let (device, channel, value) = (DeviceId(1), Channel::Led, 1);
@@ -391,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn an_empty_store_is_not_backed_up() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { commit_interval: Duration::from_millis(5) };
+        let options = Options { commit_interval: Duration::from_millis(5), ..Options::default() };
         let (store, _) = Store::open(dir.path(), &options).unwrap();
         let (mut nightly, _reports) = Nightly::new(Parts {
             store,

@@ -32,7 +32,10 @@ impl Source {
     pub(super) async fn open(settings: &Settings) -> Result<Self, CliError> {
         let path = settings.store.path.clone();
         must_exist(&path)?;
-        let options = Options { commit_interval: Duration::from_millis(settings.store.flush_ms) };
+        let options = Options {
+            commit_interval: Duration::from_millis(settings.store.flush_ms),
+            ..Options::default()
+        };
         let opened = task::spawn_blocking({
             let path = path.clone();
             move || Store::open(&path, &options)

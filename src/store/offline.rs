@@ -347,9 +347,14 @@ mod tests {
     #[tokio::test]
     async fn a_restored_store_is_the_backup_and_the_old_one_is_kept() {
         let dir = store(0..3);
-        let (store, _) =
-            Store::open(dir.path(), &crate::store::Options { commit_interval: COMMIT_INTERVAL })
-                .unwrap();
+        let (store, _) = Store::open(
+            dir.path(),
+            &crate::store::Options {
+                commit_interval: COMMIT_INTERVAL,
+                ..crate::store::Options::default()
+            },
+        )
+        .unwrap();
         let mut backup = store.backup(NOW).unwrap();
         let mut bytes = Vec::new();
         while let Some(piece) = backup.next().await {

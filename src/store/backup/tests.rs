@@ -150,7 +150,7 @@ fn a_trailer_that_counts_something_else_is_refused() {
 // -- of a store that goes on --------------------------------------------------------------------
 
 fn options() -> Options {
-    Options { commit_interval: Duration::from_millis(5) }
+    Options { commit_interval: Duration::from_millis(5), ..Options::default() }
 }
 
 fn open(dir: &TempDir) -> Store {
