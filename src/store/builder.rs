@@ -164,7 +164,7 @@ impl Built<'_> {
 }
 
 /// A new number of a lineage.
-fn draw() -> Result<u128, StoreError> {
+pub(super) fn draw() -> Result<u128, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Encoding {
         what: "the number of the store",

@@ -20,7 +20,8 @@ pub(super) const OVERHEAD: usize = MAGIC.len() + 4 + 1 + 1 + 4;
 /// How much of an envelope has to be read to know its length, in bytes.
 pub(super) const FRONT_LEN: usize = MAGIC.len() + 4;
 
-const MAGIC: [u8; 4] = [0xE5, 0x1C, b'C', b'S'];
+/// What an envelope begins with.
+pub(super) const MAGIC: [u8; 4] = [0xE5, 0x1C, b'C', b'S'];
 
 /// Wraps a body. `what` names it in the error where it is too large.
 pub(super) fn seal(

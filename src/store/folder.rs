@@ -136,7 +136,7 @@ impl Folder {
     ) -> Result<PathBuf, StoreError> {
         let word = match purpose {
             Purpose::Damaged => DAMAGED,
-            Purpose::Replaced => "replaced-",
+            Purpose::Replaced => REPLACED,
         };
         // To the second, without the colons that other file systems refuse.
         let time: String =
@@ -177,6 +177,8 @@ impl Folder {
 
 /// What the names of databases begin with that were set aside for damage.
 pub(super) const DAMAGED: &str = "damaged-";
+/// What the names of databases begin with that another took the place of.
+pub(super) const REPLACED: &str = "replaced-";
 
 /// Whether there is something of this name.
 pub(super) fn exists(path: &Path) -> Result<bool, StoreError> {

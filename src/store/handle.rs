@@ -112,16 +112,16 @@ impl Store {
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let engine = Arc::new(recovery::open(path, interval)?);
-        let counters = Arc::new(Counters::default());
-        let mut replay = engine::caught(path, || {
-            let mut replay = Replay::read(&engine, &counters)?;
+        let opened = recovery::open(path, interval, SystemClock.now(), |engine| {
+            let counters = Arc::new(Counters::default());
+            let mut replay = Replay::read(engine, &counters)?;
             replay.marks.boots = replay.marks.boots.saturating_add(1);
             let (key, value) = record::marks(&replay.marks)?;
             engine.apply(vec![(key, Some(value))])?;
             engine.sync()?;
-            Ok(replay)
+            Ok((counters, replay))
         })?;
+        let recovery::Opened { engine, content: (counters, mut replay), .. } = opened;
         let contents = replay.contents();
         let Replay { removed, mut heads, logs, first_frame, last_frame, .. } = replay;
         heads.reach(last_frame);

@@ -73,6 +73,15 @@ pub(super) fn log(id: DeviceId, at: Timestamp, order: u64) -> Vec<u8> {
     [&log_prefix(id)[..], &time(at.millis()), &order.to_be_bytes()].concat()
 }
 
+/// Device, time and order of such a key.
+pub(super) fn log_of(key: &[u8]) -> Option<(DeviceId, i64, u64)> {
+    let mut rest = key.strip_prefix(&[LOG])?;
+    let device = DeviceId(u32::from_be_bytes(take(&mut rest)?));
+    let at = time_of(take(&mut rest)?);
+    let order = u64::from_be_bytes(take(&mut rest)?);
+    rest.is_empty().then_some((device, at, order))
+}
+
 /// A key after those of all lines of a device's log.
 pub(super) fn log_end(id: DeviceId) -> Vec<u8> {
     [&log_prefix(id)[..], &[0xFF; 17]].concat()
@@ -217,6 +226,8 @@ mod tests {
             prop_assert_eq!(device_of(&device(id)), Some(id));
             prop_assert_eq!(device_of(&removed(id)), Some(id));
             prop_assert_eq!(device_of(&log(id, Timestamp::MIN, order)), Some(id));
+            let line = (id, Timestamp::MIN.millis(), order);
+            prop_assert_eq!(log_of(&log(id, Timestamp::MIN, order)), Some(line));
             prop_assert_eq!(sequence_of(&frame(sequence, part)), Some(sequence));
             prop_assert_eq!(device_of(&frame(sequence, part)), None);
             prop_assert_eq!(sequence_of(&device(id)), None);
@@ -262,7 +273,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(key in vec(any::<u8>(), 0..30)) {
-            let _ = (device_of(&key), sequence_of(&key), chunk_of(&key), series_of(&key));
+            let _ = (device_of(&key), sequence_of(&key), log_of(&key), chunk_of(&key), series_of(&key));
             let _ = (block_of(&key), fresh_of(&key));
         }
     }

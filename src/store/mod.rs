@@ -91,6 +91,7 @@ pub use change::{Change, Done, Urgency};
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use reader::Coverage;
+pub use recovery::Recovery;
 pub use replay::Contents;
 pub use stats::Stats;
 pub use upkeep::{Limit, Retention};
