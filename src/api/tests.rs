@@ -51,7 +51,8 @@ pub(super) async fn text(response: warp::reply::Response) -> String {
 /// The rooms below, with no device in them.
 fn context(events: Events, folder: &Path) -> Context {
     let settings = Settings::load(Some(Path::new("/dev/null")), []).unwrap();
-    let options = store::Options { commit_interval: Duration::from_millis(10) };
+    let options =
+        store::Options { commit_interval: Duration::from_millis(10), ..store::Options::default() };
     let (store, contents) = Store::open(&folder.join("store"), &options).unwrap();
     let (broker, link) = Broker::start(&settings.mqtt).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -160,6 +161,7 @@ async fn what_is_not_there_is_a_problem_that_says_what_is_missing() {
         ("/api/v1/devices/nobody", "unknown-device"),
         ("/api/v1/devices/61:EC:ED:3B:25:B1", "unknown-device"),
         ("/api/v1/devices/nobody/log", "unknown-device"),
+        ("/api/v1/export?device=nobody", "unknown-device"),
         ("/api/v1/devices/nobody/readings/led", "unknown-device"),
         ("/api/v1/devices/nobody/readings/sound", "unknown-channel"),
         ("/api/v1/commands/1-42", "unknown-command"),
@@ -184,6 +186,8 @@ async fn every_resource_says_which_methods_it_knows() {
         ("/api/v1/devices/a/log", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a/readings/led", "GET, HEAD, OPTIONS"),
         ("/api/v1/commands/1-1", "GET, HEAD, OPTIONS"),
+        ("/api/v1/export", "GET, HEAD, OPTIONS"),
+        ("/api/v1/backup", "GET, HEAD, OPTIONS"),
         ("/api/v1/events", "GET, HEAD, OPTIONS"),
         ("/api/v1/health", "GET, HEAD, OPTIONS"),
         ("/api/v1/openapi.json", "GET, HEAD, OPTIONS"),
@@ -209,6 +213,12 @@ async fn head_answers_the_headers_of_get_without_a_body() {
         for name in ["content-type", "cache-control", "content-length"] {
             assert_eq!(get.headers().get(name), head.headers().get(name), "{path} {name}");
         }
+        assert!(head.bytes().await.unwrap().is_empty(), "{path}");
+    }
+    for path in ["/api/v1/export", "/api/v1/backup"] {
+        let (get, head) = (hub.get(path).await, hub.send(Method::HEAD, path).await);
+        assert_eq!(head.status(), StatusCode::OK, "{path}");
+        assert_eq!(get.headers()["content-type"], head.headers()["content-type"], "{path}");
         assert!(head.bytes().await.unwrap().is_empty(), "{path}");
     }
     let events = hub.send(Method::HEAD, "/api/v1/events").await;
@@ -242,6 +252,9 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
         ("/api/v1/devices?x=1", "x"),
         ("/api/v1/health?x=1", "x"),
         ("/api/v1/events?x=1", "x"),
+        ("/api/v1/backup?x=1", "x"),
+        ("/api/v1/export?limit=1", "limit"),
+        ("/api/v1/export?channel=sound", "channel"),
         ("/api/v1/devices/a/readings/led?limit=0", "limit"),
         ("/api/v1/devices/a/log?before=yesterday", "before"),
     ] {

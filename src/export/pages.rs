@@ -129,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn every_reading_comes_once_in_order_whatever_the_pages() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { commit_interval: Duration::from_millis(5) };
+        let options = Options { commit_interval: Duration::from_millis(5), ..Options::default() };
         let (store, _) = Store::open(dir.path(), &options).unwrap();
         let mut expected = Vec::new();
         // In "b", a millisecond of more than two pages, and others round it.

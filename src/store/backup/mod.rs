@@ -42,6 +42,8 @@ pub mod live;
 mod reader;
 mod snapshot;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::BackupError;

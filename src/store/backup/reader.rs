@@ -72,11 +72,6 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
-    /// What the backup says of itself.
-    pub(in crate::store) const fn header(&self) -> &Header {
-        &self.header
-    }
-
     /// The next key and its value, in its envelope; `None` once the trailer has been read and
     /// found right.
     pub(in crate::store) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, BackupError> {

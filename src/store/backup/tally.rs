@@ -2,7 +2,13 @@
 
 use crate::{
     model::{DeviceId, Timestamp},
-    store::{envelope, error::Corrupt, frame, key, series::Series},
+    store::{
+        chunk, envelope,
+        error::Corrupt,
+        frame, key,
+        record::{self, SeriesRecord},
+        series::Series,
+    },
 };
 use std::collections::{HashMap, HashSet};
 
@@ -19,12 +25,15 @@ pub struct Holding {
     pub span: Option<(Timestamp, Timestamp)>,
 }
 
-/// Counts what goes by. Its memory grows with the devices, not with their readings.
+/// Counts what goes by: the records of series have to come before their readings. Its memory grows
+/// with the devices, not with their readings.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     devices: u64,
     log_lines: u64,
     removed: HashSet<DeviceId>,
+    /// The last frame of each series whose readings are in chunks.
+    sealed: HashMap<Series, u64>,
     readings: HashMap<DeviceId, Readings>,
 }
 
@@ -43,12 +52,26 @@ impl Tally {
             Some(&key::DEVICE) => self.devices += 1,
             Some(&key::LOG) => self.log_lines += 1,
             Some(&key::REMOVED) => self.removed.extend(key::device_of(key)),
+            Some(&key::SERIES) => {
+                let record: SeriesRecord = record::open(key, value)?;
+                let series = key::series_of(key).ok_or(Corrupt::Key)?;
+                self.sealed.insert(series, record.sealed);
+            }
             Some(&key::FRAME) => {
+                let sequence = key::sequence_of(key).ok_or(Corrupt::Key)?;
                 let body = envelope::open_version(key, frame::VERSION, value)?;
                 let (head, rest) = frame::head(body)?;
                 for (series, at, _) in frame::decode(&head, rest)? {
-                    self.add(series, 1, at, at);
+                    if sequence > self.sealed.get(&series).copied().unwrap_or(0) {
+                        self.add(series, 1, at, at);
+                    }
                 }
+            }
+            Some(&key::CHUNK) => {
+                let series = key::chunk_of(key).ok_or(Corrupt::Key)?.series;
+                let body = envelope::open_version(key, chunk::VERSION, value)?;
+                let (head, _) = chunk::head(body)?;
+                self.add(series, head.count.into(), head.first, head.last);
             }
             _ => {}
         }
