@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::{
-    model::{Bucket, Channel, ChannelState, DeviceId, DeviceRecord, Marks, Width},
+    model::{Bucket, Channel, ChannelState, DeviceId, DeviceRecord, Width},
     store::{
         chunk, frame,
-        record::{Pair, SeriesRecord, Tombstone},
+        record::{Pair, SeriesRecord},
         rollup::{self, Block},
         series::Series,
     },
 };
-use capteur_protocol::{Mac, SessionId};
+use capteur_protocol::Mac;
 use proptest::{collection::vec, prelude::*};
 use std::collections::{BTreeMap, HashSet};
 
@@ -66,8 +66,10 @@ impl History {
             return;
         }
         self.frame += 1;
-        let entries = readings.iter().map(|&(number, at, value)| (series(number), at, value));
-        for (part, frame::Part { body, .. }) in (0..).zip(frame::encode(entries.collect())) {
+        let mut entries: Vec<_> =
+            readings.iter().map(|&(number, at, value)| (series(number), at, value)).collect();
+        entries.sort_by_key(|&(series, ..)| series);
+        for (part, body) in (0..).zip(frame::encode(&entries)) {
             self.put(key::frame(self.frame, part), frame::VERSION, &body, readings.clone());
         }
         for (number, at, value) in readings {
