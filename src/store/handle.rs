@@ -122,7 +122,11 @@ impl Store {
             Ok((counters, replay))
         })?;
         let recovery::Opened { engine, content: (counters, mut replay), recovery, .. } = opened;
-        let contents = Contents { recovery, recovered: opened.recovered, ..replay.contents() };
+        let contents = Contents {
+            recovery: recovery.map(Box::new),
+            recovered: opened.recovered,
+            ..replay.contents()
+        };
         let Replay { removed, mut heads, logs, first_frame, last_frame, .. } = replay;
         heads.reach(last_frame);
         let readings = heads.iter().map(|(_, entry)| entry.readings()).sum();
