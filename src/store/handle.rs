@@ -133,7 +133,11 @@ impl Store {
             })
         })?;
         let recovery::Opened { engine, content: (mut replay, counters), recovery, .. } = opened;
-        let contents = Contents { recovery, recovered: opened.recovered, ..replay.contents() };
+        let contents = Contents {
+            recovery: recovery.map(Box::new),
+            recovered: opened.recovered,
+            ..replay.contents()
+        };
         let Replay {
             removed, mut heads, logs, first_frame, last_frame, clock, written, spans, ..
         } = replay;
