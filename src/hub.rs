@@ -138,26 +138,19 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
-    let options = store::Options {
-        commit_interval: Duration::from_millis(settings.store.flush_ms),
-        retention: retention(&settings.store.retention),
-        clock: Arc::clone(&clock),
-        ..store::Options::default()
-    };
+    let options = options(&settings.store, Arc::clone(&clock));
     let path = settings.store.path.clone();
     let (store, contents) =
         tokio::task::spawn_blocking(move || Store::open(&path, &options)).await??;
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
     let told = settings.store.path.join(addresses::FILE);
     tell_addresses(&listeners, &told);
-    let (nightly, backups) = Nightly::new(nightly::Parts {
-        store: store.clone(),
-        path: settings.store.path.clone(),
-        settings: settings.store.backup.clone(),
-        min_free_bytes: settings.store.min_free_mb.saturating_mul(1_000_000),
-        worth_it: !contents.devices.is_empty(),
-        clock: Arc::clone(&clock),
-    });
+    let (nightly, backups) = Nightly::new(nightly::Parts::of(
+        &settings.store,
+        store.clone(),
+        !contents.devices.is_empty(),
+        Arc::clone(&clock),
+    ));
 
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -247,6 +240,16 @@ pub async fn run(
     }
     info!("stopped");
     Ok(())
+}
+
+/// What the settings say of the store.
+fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
+    store::Options {
+        commit_interval: Duration::from_millis(settings.flush_ms),
+        retention: retention(&settings.retention),
+        clock,
+        ..store::Options::default()
+    }
 }
 
 /// What the settings say of how long what is kept.

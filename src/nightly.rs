@@ -74,6 +74,25 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+impl Parts {
+    /// What the settings say of the nightly backup of this store.
+    pub fn of(
+        settings: &config::Store,
+        store: Store,
+        worth_it: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            path: settings.path.clone(),
+            settings: settings.backup.clone(),
+            min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
+            worth_it,
+            clock,
+        }
+    }
+}
+
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("path", &self.path).finish_non_exhaustive()
@@ -170,12 +189,12 @@ impl Nightly {
     async fn make(&self, now: Timestamp) -> Result<u64, NightlyError> {
         let (folder, min_free) = (self.folder.clone(), self.parts.min_free_bytes);
         let expected = self.report.borrow().bytes;
-        let store = self.parts.store.clone();
+        let backup = self.parts.store.backup(now).await?;
         let made = task::spawn_blocking(move || {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
             file::sweep(&folder)?;
             has_room(&folder, min_free.saturating_add(expected))?;
-            let source = Guarded { backup: store.backup(now)?, folder: &folder, min_free, read: 0 };
+            let source = Guarded { backup, folder: &folder, min_free, read: 0 };
             let checked = file::save(source, &folder.join(file::name(NAME, now)), true)?;
             let holding = checked.holding;
             tracing::info!(

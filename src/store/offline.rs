@@ -355,7 +355,7 @@ mod tests {
             },
         )
         .unwrap();
-        let mut backup = store.backup(NOW).unwrap();
+        let mut backup = store.backup(NOW).await.unwrap();
         let mut bytes = Vec::new();
         while let Some(piece) = backup.next().await {
             bytes.extend_from_slice(&piece.unwrap());
