@@ -6,7 +6,6 @@ import io
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def shown(api: Api, macs: list[str]) -> Any:
 
 
 @pytest.fixture
-def boards(hub: Hub) -> Iterator[list[Device]]:
+def boards(hub: Hub) -> list[Device]:
     """Two boards that have said something and are offline, so that nothing changes any more."""
     boards = [Device(hub).boot() for _ in range(2)]
     for value in range(300):
@@ -50,7 +49,7 @@ def boards(hub: Hub) -> Iterator[list[Device]]:
     for board in boards:
         board.client.close()
         board.wait_offline()
-    yield boards
+    return boards
 
 
 def test_a_backup_of_a_running_hub_makes_the_same_hub_elsewhere(
@@ -97,7 +96,7 @@ def test_a_backup_of_a_stopped_hub_is_the_same(
     assert len(boards[0].api.devices()) == 2
 
 
-def test_a_backup_goes_through_pipes(hub: Hub, boards: list[Device], tmp_path: Path) -> None:
+def test_a_backup_goes_through_pipes(hub: Hub, boards: list[Device]) -> None:
     """`-` is the standard output, and, to verify, the standard input."""
     command = [BINARY, "backup", "-", *configured(hub)]
     piped = subprocess.run(command, capture_output=True, env=clean_environment(), check=True)
