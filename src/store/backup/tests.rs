@@ -10,13 +10,21 @@ use crate::{
         Bucket, Channel, DeviceId, DeviceRecord, LogEntry, LogKind, Marks, Reading, Timestamp,
         Width,
     },
-    store::{Change, Options, Store, StoreError, Urgency, envelope, format::Format, record},
+    store::{
+        Change, Options, Store, StoreError, Urgency,
+        engine::{Engine, Medium},
+        envelope,
+        folder::Folder,
+        format::Format,
+        key, record,
+    },
 };
 use capteur_protocol::Mac;
 use proptest::{collection::vec, prelude::*};
 use std::{
     io::{self, Read, Write},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -335,6 +343,21 @@ async fn a_backup_ends_with_an_error_when_the_store_is_closed() {
     open(&dir);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_nobody_takes_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    fill(&store).await;
+    let backup = store.backup(at(0)).await.unwrap();
+    let start = std::time::Instant::now();
+    while matches!(store.backup(at(0)).await, Err(StoreError::BackupRunning)) {
+        assert!(start.elapsed() < Duration::from_mins(1), "it goes on");
+        tokio::time::advance(Duration::from_secs(20)).await;
+    }
+    let error = taken(backup).await.unwrap_err();
+    assert!(error.to_string().contains("not taken in time"), "{error}");
+}
+
 #[tokio::test]
 async fn a_file_is_there_as_a_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
@@ -350,6 +373,8 @@ async fn a_file_is_there_as_a_whole_or_not_at_all() {
     let exists = save(store.backup(at(2)).await.unwrap(), false).await.unwrap().unwrap_err();
     assert!(matches!(exists, BackupError::Exists { .. }), "{exists}");
     store.flush().await.unwrap();
+    let device = file::save(&b"x"[..], Path::new("/dev/null"), true).unwrap_err();
+    assert!(matches!(device, BackupError::NoFile { .. }), "{device}");
     // A source that breaks, and one that is no backup, leave the file as it is, and nothing else.
     for source in [Box::new(Broken) as Box<dyn Read>, Box::new(&b"no backup"[..])] {
         assert!(file::save(source, &file, true).is_err());
@@ -386,13 +411,14 @@ async fn a_damaged_value_is_left_out_and_counted() {
     let store = open(&dir);
     put(&store, vec![device(1), device(2), reading(1, 0, 1)]).await;
     store.close().await.unwrap();
-    let db = sled::open(dir.path().join("sled")).unwrap();
-    let tree = db.open_tree("d").unwrap();
-    let (key, mut value) = tree.scan_prefix([1]).next().unwrap().unwrap();
+    let folder = Arc::new(Folder::lock(dir.path()).unwrap());
+    let engine = Arc::new(Engine::open(folder, Duration::from_secs(1)).unwrap());
+    let key = key::device(DeviceId(1));
+    let mut value = engine.get(&key).unwrap().unwrap().to_vec();
     value[20] ^= 1;
-    tree.insert(key, value).unwrap();
-    db.flush().unwrap();
-    drop((tree, db));
+    engine.apply(vec![(key, Some(value))]).unwrap();
+    engine.sync().unwrap();
+    drop(engine);
 
     let store = open(&dir);
     let bytes = taken(store.backup(at(0)).await.unwrap()).await.unwrap();
