@@ -55,7 +55,6 @@ pub(super) struct Builder<'f> {
     batch: sled::Batch,
     batch_bytes: usize,
     batches: u32,
-    values: u64,
 }
 
 /// A complete database in `sled.new`, closed and on the medium.
@@ -63,7 +62,6 @@ pub(super) struct Builder<'f> {
 #[must_use = "it is removed at the next start unless it is swapped"]
 pub(super) struct Built<'f> {
     folder: &'f Folder,
-    values: u64,
 }
 
 impl<'f> Builder<'f> {
@@ -83,7 +81,6 @@ impl<'f> Builder<'f> {
             batch: sled::Batch::default(),
             batch_bytes: 0,
             batches: 0,
-            values: 0,
         })
     }
 
@@ -108,7 +105,6 @@ impl<'f> Builder<'f> {
             }
             self.has_lineage = true;
         }
-        self.values += 1;
         self.batch_bytes += key.len() + value.len();
         self.batch.insert(key, value);
         if self.batch_bytes >= BATCH_BYTES { self.write() } else { Ok(()) }
@@ -136,22 +132,17 @@ impl<'f> Builder<'f> {
         }
         self.write()?;
         engine::caught(self.files.path(), || self.files.sync())?;
-        let Self { files, folder, values, .. } = self;
+        let Self { files, folder, .. } = self;
         let path = files.path().to_owned();
         drop(files);
         // sled writes a snapshot or two on its way out.
         engine::sync_files(&path)?;
         format::write(&path)?;
-        Ok(Built { folder, values })
+        Ok(Built { folder })
     }
 }
 
 impl Built<'_> {
-    /// How many values it was given.
-    pub(super) fn values(&self) -> u64 {
-        self.values
-    }
-
     /// Puts it into the place of the present database, which is set aside as `aside` (see
     /// [`Folder::place_aside`]) where there is one.
     ///

@@ -2,7 +2,7 @@
 
 use super::{
     change::{Change, Done, Queued, Urgency},
-    engine::{self, Engine, Medium},
+    engine::{Engine, Medium},
     error::StoreError,
     queue::Queue,
     reader::{Coverage, Reader},
@@ -112,7 +112,7 @@ impl Store {
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let opened = recovery::open(path, interval, SystemClock.now(), |engine| {
+        let opened = recovery::open(path, interval, options.clock.now(), |engine| {
             let counters = Arc::new(Counters::default());
             let mut replay = Replay::read(engine, &counters)?;
             replay.marks.boots = replay.marks.boots.saturating_add(1);
@@ -121,8 +121,8 @@ impl Store {
             engine.sync()?;
             Ok((counters, replay))
         })?;
-        let recovery::Opened { engine, content: (counters, mut replay), .. } = opened;
-        let contents = replay.contents();
+        let recovery::Opened { engine, content: (counters, mut replay), recovery, .. } = opened;
+        let contents = Contents { recovery, recovered: opened.recovered, ..replay.contents() };
         let Replay { removed, mut heads, logs, first_frame, last_frame, .. } = replay;
         heads.reach(last_frame);
         let readings = heads.iter().map(|(_, entry)| entry.readings()).sum();
@@ -328,7 +328,7 @@ impl Store {
             .map_err(|_| StoreError::Closed)?;
         let reader = self.reader().ok_or(StoreError::Closed)?;
         let query = task::spawn_blocking(move || {
-            let result = engine::caught(reader.engine.path(), || run(&reader));
+            let result = recovery::watched(reader.engine.path(), || run(&reader));
             // The reader before the permit: who holds all permits knows that no reader is left.
             drop(reader);
             drop(permit);

@@ -2,7 +2,7 @@
 
 use super::{
     change::{Done, Queued},
-    engine::{self, Change, Engine, Medium},
+    engine::{Change, Engine, Medium},
     envelope,
     error::StoreError,
     frame,
@@ -11,7 +11,7 @@ use super::{
     logs::Logs,
     queue::{Group, Next, Queue},
     record::{self, SeriesRecord, Tombstone},
-    seal,
+    recovery, seal,
     series::Series,
     stats::Counters,
     upkeep::Upkeep,
@@ -108,7 +108,7 @@ impl<M: Medium> Writer<M> {
         let changes = std::mem::take(&mut batch.changes);
         if !changes.is_empty() {
             let start = Instant::now();
-            engine::caught(self.engine.path(), || {
+            recovery::watched(self.engine.path(), || {
                 self.medium.apply(changes)?;
                 self.medium.sync()
             })?;
@@ -236,7 +236,7 @@ impl<M: Medium> Writer<M> {
             counters: &self.counters,
             last_frame: self.last_frame,
         };
-        engine::caught(path, || self.upkeep.step(&mut turn))
+        recovery::watched(path, || self.upkeep.step(&mut turn))
     }
 
     fn heads(&self) -> RwLockReadGuard<'_, Heads> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::Timestamp,
-    store::{engine, error::StoreError, format::Format, handle::Store},
+    store::{error::StoreError, format::Format, handle::Store, recovery},
 };
 use bytes::Bytes;
 use std::{
@@ -80,7 +80,7 @@ impl Store {
                 deadline: Instant::now() + TIME_MAX,
                 piece: Vec::with_capacity(PIECE_LEN),
             };
-            let copied = engine::caught(reader.engine.path(), || {
+            let copied = recovery::watched(reader.engine.path(), || {
                 match snapshot::write(&reader, &header, outlet) {
                     Ok(()) => Ok(()),
                     Err(Interrupted::Store(error)) => Err(error),

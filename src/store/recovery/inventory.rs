@@ -34,6 +34,8 @@ pub(super) struct Inventory {
     pub(super) frames: BTreeMap<(u64, u8), Place>,
     pub(super) series: BTreeMap<Series, Found>,
     has_marks: bool,
+    /// Devices that were removed.
+    gone: BTreeSet<DeviceId>,
 }
 
 /// The newest version of a device's record.
@@ -236,35 +238,35 @@ impl Inventory {
         series.chain(frames).chain(removed).max().unwrap_or(0)
     }
 
-    /// Drops what is of no known device, and of two devices with the same MAC the one that was
-    /// heard of earlier: it was removed, or another board took its place. Returns how many devices
-    /// have readings or lines and no record.
-    pub(super) fn keep_known_devices(&mut self) -> u64 {
-        let series = self.series.keys().filter_map(|series| Some(series.split()?.0));
-        let lines = self.logs.keys().map(|&(device, ..)| device);
-        let unknown: BTreeSet<_> = series
-            .chain(lines)
-            .filter(|id| !self.devices.contains_key(id) && !self.removed.contains_key(id))
-            .collect();
-        let removed = &self.removed;
-        self.devices.retain(|id, _| !removed.contains_key(id));
-        let mut by_age: Vec<_> = self
-            .devices
-            .iter()
-            .map(|(&id, device)| (Reverse(device.seen), Reverse(id), device.mac))
-            .collect();
+    /// Drops what is of removed devices. Of two with the same MAC the one that was heard of earlier
+    /// is one: it was removed, or another took its place.
+    pub(super) fn drop_removed(&mut self) {
+        self.gone = self.removed.keys().copied().collect();
+        let by_age = |(&id, device): (&DeviceId, &Device)| (device.seen, id, device.mac);
+        let mut by_age: Vec<_> = self.devices.iter().map(by_age).collect();
         by_age.sort();
         let mut macs = BTreeSet::new();
-        for (_, Reverse(id), mac) in by_age {
+        for (_, id, mac) in by_age.into_iter().rev() {
             if !macs.insert(mac) {
-                self.devices.remove(&id);
+                self.gone.insert(id);
             }
         }
-        let devices = &self.devices;
-        self.logs.retain(|(device, ..), _| devices.contains_key(device));
-        self.series.retain(|series, _| {
-            series.split().is_some_and(|(device, _)| devices.contains_key(&device))
-        });
-        u64::try_from(unknown.len()).unwrap_or(u64::MAX)
+        let gone = &self.gone;
+        self.devices.retain(|id, _| !gone.contains(id));
+        self.logs.retain(|(id, ..), _| !gone.contains(id));
+        self.series.retain(|series, _| series.split().is_some_and(|(id, _)| !gone.contains(&id)));
+    }
+
+    /// Whether the readings of a series are to be kept: also those of a device whose record is lost.
+    pub(super) fn keeps(&self, series: Series) -> bool {
+        series.split().is_some_and(|(id, _)| !self.gone.contains(&id))
+    }
+
+    /// How many devices have readings or lines and no record.
+    pub(super) fn unknown_devices(&self) -> u64 {
+        let series = self.series.keys().filter_map(|series| Some(series.split()?.0));
+        let lines = self.logs.keys().map(|&(device, ..)| device);
+        let all: BTreeSet<_> = series.chain(lines).collect();
+        all.iter().filter(|id| !self.devices.contains_key(id)).count() as u64
     }
 }

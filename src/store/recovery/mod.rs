@@ -13,7 +13,7 @@
 //! sled's snapshots are a shortcut only, and dropping them would often make a damaged database
 //! open: with holes, and without a word. So a whole snapshot stays, and step 5 follows step 4.
 //!
-//! A database that opens may meet the damage later, in a query. Then [`request`] leaves a note in
+//! A database that opens may meet the damage later, in a query. Then [`watched`] leaves a note in
 //! its folder, `REPAIR`, that sends the next opening to step 5.
 //!
 //! # What comes of what
@@ -53,6 +53,8 @@ mod rebuild;
 mod report;
 mod sums;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use report::Recovery;
 
@@ -70,6 +72,7 @@ use crate::model::Timestamp;
 use carve::Sources;
 use inventory::Inventory;
 use report::Findings;
+use rustix::io::Errno;
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -119,7 +122,7 @@ pub(super) fn open<T>(
     let mut recovered = false;
     let (engine, content) = match attempt(&folder, commit_interval, &mut read) {
         Err(error) if is_damage(&error) => {
-            recover(&folder, &reason(error), now)?;
+            recover(&folder, &reason(&error), now)?;
             recovered = true;
             attempt(&folder, commit_interval, &mut read)?
         }
@@ -139,6 +142,24 @@ pub(super) fn request(database: &Path, reason: &str) -> Result<(), StoreError> {
     file.write_all(reason.as_bytes()).map_err(StoreError::io(&path))?;
     file.sync_all().map_err(StoreError::io(&path))?;
     folder::sync(database)
+}
+
+/// Runs what may meet a damaged log, while the store is in use: a panic becomes an error, and
+/// where it is damage, the database is rebuilt when it is opened next.
+pub(super) fn watched<T>(
+    database: &Path,
+    run: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let result = engine::caught(database, run);
+    if let Err(error) = &result
+        && is_damage(error)
+    {
+        tracing::error!("the store is rebuilt at the next start: {error}");
+        if let Err(error) = request(database, &reason(error)) {
+            tracing::error!("that can't be noted: {error}");
+        }
+    }
+    result
 }
 
 /// Steps 2 to 4.
@@ -329,9 +350,9 @@ fn damaged(database: &Path, detail: &str) -> StoreError {
 }
 
 /// What was found, for the report, which says where by itself.
-fn reason(error: StoreError) -> String {
+fn reason(error: &StoreError) -> String {
     match error {
-        StoreError::Damaged { detail, .. } => detail,
+        StoreError::Damaged { detail, .. } => detail.clone(),
         error => error.to_string(),
     }
 }
@@ -341,21 +362,21 @@ fn reason(error: StoreError) -> String {
 fn is_damage(error: &StoreError) -> bool {
     match error {
         StoreError::Damaged { .. } => true,
-        StoreError::Io { source, .. } => match source.raw_os_error() {
-            // sled's own, or a file that is too short.
-            None => !matches!(source.kind(), io::ErrorKind::OutOfMemory),
-            Some(code) => {
-                let error = rustix::io::Errno::from_raw_os_error(code);
-                // A file of sled that is missing, or is something else.
-                [
-                    rustix::io::Errno::IO,
-                    rustix::io::Errno::NOENT,
-                    rustix::io::Errno::ISDIR,
-                    rustix::io::Errno::NOTDIR,
-                ]
-                .contains(&error)
+        StoreError::Io { source, .. } => {
+            match source.raw_os_error().map(Errno::from_raw_os_error) {
+                // The medium, or a file of sled that is missing or is something else.
+                Some(error) => {
+                    [Errno::IO, Errno::NOENT, Errno::ISDIR, Errno::NOTDIR].contains(&error)
+                }
+                // Of sled itself, or a file that is too short.
+                None => matches!(
+                    source.kind(),
+                    io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::InvalidData
+                        | io::ErrorKind::Other
+                ),
             }
-        },
+        }
         _ => false,
     }
 }

@@ -51,13 +51,13 @@ pub(super) fn write(
     builder: &mut Builder<'_>,
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
-    findings.unknown_devices = inventory.keep_known_devices();
+    inventory.drop_removed();
     let sealed = inventory.last_frame().saturating_add(FRAMES_APART);
-    let loose = read_frames(&mut inventory, sources, findings);
+    let mut loose = read_frames(&mut inventory, sources, findings);
+    findings.unknown_devices = inventory.unknown_devices();
     write_devices(&mut inventory, sources, builder, findings)?;
     write_logs(&inventory, sources, builder, findings)?;
     let mut rebuild = Rebuild { sources, builder, findings, sealed };
-    let mut loose = loose;
     for (&series, found) in &inventory.series {
         rebuild.series(series, found, loose.remove(&series).unwrap_or_default())?;
     }
@@ -91,8 +91,7 @@ fn read_frames(inventory: &mut Inventory, sources: &Sources, findings: &mut Find
         }
         latest = Some(head.latest);
         for (series, at, value) in frame::decode(&head, rest).unwrap_or_default() {
-            let known = series.split().is_some_and(|(id, _)| inventory.devices.contains_key(&id));
-            if !known {
+            if !inventory.keeps(series) {
                 continue;
             }
             let unsealed = loose.entry(series).or_default();

@@ -38,7 +38,7 @@ pub struct Recovery {
     pub log_lines: u64,
     /// The time of the newest reading: those that came later are lost.
     pub newest_reading: Option<Timestamp>,
-    /// Devices whose record is lost, and with it their readings.
+    /// Devices whose record is lost: nobody knows any more whose their readings are.
     pub lost_devices: u64,
     /// Readings that are known to be lost, one by one.
     pub lost_readings: u64,

@@ -34,6 +34,8 @@ struct Day {
     /// The minutes that are compacted.
     compacted: Vec<Bucket>,
     hours: Vec<Bucket>,
+    /// Which half days have minutes that are not compacted.
+    fresh: Vec<i64>,
 }
 
 impl Sums {
@@ -109,6 +111,7 @@ impl Day {
                 {
                     day.minutes = rollup::merge(day.minutes, &block.buckets);
                     day.values.push((Width::Minute, key, value));
+                    day.fresh.push(half);
                 }
             }
         }
@@ -125,8 +128,20 @@ impl Day {
 
     /// Whether what was stored has all the readings that are there.
     fn covers(&self, raw: &[Bucket]) -> bool {
-        fuller(&self.minutes, raw) == self.minutes
-            && fuller(&self.hours, &rollup::widen(&self.compacted)) == self.hours
+        let compacted = rollup::widen(&self.compacted);
+        // Fresh minutes are added to the hours: they must not be in them already, as they are where
+        // the newest version of the compacted minutes is lost.
+        let clean = self.fresh.iter().all(|&half| {
+            let counts = |hours: &[Bucket]| -> Vec<_> {
+                let end = half + rollup::HALF_DAY;
+                let within = hours.iter().filter(|hour| (half..end).contains(&hour.start.millis()));
+                within.map(|hour| (hour.start, hour.count)).collect()
+            };
+            counts(&compacted) == counts(&self.hours)
+        });
+        clean
+            && fuller(&self.minutes, raw) == self.minutes
+            && fuller(&self.hours, &compacted) == self.hours
     }
 
     /// The day's values, of the fuller buckets.

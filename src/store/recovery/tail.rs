@@ -3,8 +3,8 @@
 //! sled ends its log at the first message at its tail that it can't read, and overwrites what
 //! follows with zeros. After a power cut that is right: nothing behind the last sync was
 //! acknowledged. After damage it would destroy whatever was committed since. The two can be told
-//! apart: a commit has one frame at most and is synced before the next begins, so frames of two
-//! commits behind the tear mean that the first of them was on the medium.
+//! apart: a commit is synced before the next begins, so frames of two commits behind the tear mean
+//! that the first of them was on the medium.
 //!
 //! The log of sled 0.34 is a row of segments of 512 KiB, in the order of the log sequence number
 //! (LSN) in their heads, not of their place in the file:
@@ -47,14 +47,13 @@ const KIND_MAX: u8 = 11;
 pub(super) fn check(database: &Path) -> Result<Option<String>, StoreError> {
     let path = database.join("db");
     let lost =
-        File::open(&path).and_then(|file| lost_frames(&file)).map_err(StoreError::io(&path))?;
-    Ok((lost.len() > 1).then(|| {
-        format!("its log can't be read at a place that is followed by {} commits", lost.len())
-    }))
+        File::open(&path).and_then(|file| lost_commits(&file)).map_err(StoreError::io(&path))?;
+    Ok((lost > 1)
+        .then(|| format!("its log can't be read at a place that is followed by {lost} commits")))
 }
 
-/// The frames that are whole in the file's tail and that sled would not see.
-fn lost_frames(file: &File) -> io::Result<BTreeSet<u64>> {
+/// How many commits have whole frames in the file's tail that sled would not see.
+fn lost_commits(file: &File) -> io::Result<usize> {
     let mut segments = BTreeMap::new();
     let mut stable = 0;
     let len = file.metadata()?.len();
@@ -89,11 +88,12 @@ fn lost_frames(file: &File) -> io::Result<BTreeSet<u64>> {
         cut |= !capped;
         expected += SEGMENT_LEN;
     }
+    let Some((seen, _)) = seen else { return Ok(0) };
     // What a segment held before it was used again is older.
-    Ok(match seen {
-        Some(seen) => unseen.split_off(&(seen + 1)),
-        None => BTreeSet::new(),
-    })
+    let unseen = unseen.split_off(&(seen + 1, 0));
+    // A commit goes on in another frame only where the first is full.
+    let commits: BTreeSet<_> = unseen.iter().map(|&(sequence, _)| sequence).collect();
+    Ok(commits.iter().filter(|&&sequence| !unseen.contains(&(sequence, u8::MAX))).count())
 }
 
 /// LSN and stable LSN of the segment there; `None` where none begins.
@@ -175,11 +175,11 @@ fn pull(rest: &mut &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// The sequence numbers of the frames that are whole in these bytes.
-fn frames(bytes: &[u8]) -> impl Iterator<Item = u64> {
+/// Sequence number and part of the frames that are whole in these bytes.
+fn frames(bytes: &[u8]) -> impl Iterator<Item = (u64, u8)> {
     memmem::find_iter(bytes, &envelope::MAGIC).filter_map(|at| {
         let rest = &bytes[at..];
         let (key, ..) = envelope::parse(rest.get(..envelope::len_of(rest)?)?).ok()?;
-        key::sequence_of(key)
+        key::sequence_of(key).zip(key.last().copied())
     })
 }
