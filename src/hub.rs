@@ -9,14 +9,14 @@ use crate::{
     model::{Clock, DeviceState},
     nightly::{self, Nightly},
     registry::{self, DeviceError},
-    store::{self, Store, StoreError},
+    store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
 use std::{fs, future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -25,6 +25,9 @@ const EVENTS_REMEMBERED: usize = 1024;
 
 /// How many connections may wait to be accepted: a whole house of boards after a power cut.
 const BACKLOG: u32 = 4096;
+
+/// How often a store for which there is no room is tried to be opened.
+const ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// The longest time that each step of a graceful stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,9 +142,13 @@ pub async fn run(
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
     let options = options(&settings.store, Arc::clone(&clock));
-    let path = settings.store.path.clone();
-    let (store, contents) =
-        tokio::task::spawn_blocking(move || Store::open(&path, &options)).await??;
+    tokio::pin!(shutdown);
+    let opened = tokio::select! {
+        () = &mut shutdown => None,
+        opened = open_store(&settings.store.path, options, &supervisor) => Some(opened?),
+    };
+    // Told to stop while it waits for room.
+    let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
     let told = settings.store.path.join(addresses::FILE);
     tell_addresses(&listeners, &told);
@@ -200,7 +207,7 @@ pub async fn run(
     };
     let watch = supervisor.watch(probe);
     tokio::select! {
-        () = shutdown => {}
+        () = &mut shutdown => {}
         () = watch => {}
         ended = &mut front => ended??,
         ended = &mut registry_task => ended??,
@@ -242,11 +249,37 @@ pub async fn run(
     Ok(())
 }
 
+/// Opens the store. Where the disk is so full that it can't be opened, waits until there is room:
+/// to end, and to be started again every second, would make neither room nor sense.
+async fn open_store(
+    path: &Path,
+    options: store::Options,
+    supervisor: &Supervisor,
+) -> Result<(Store, Contents), HubError> {
+    let (path, options) = (Arc::<Path>::from(path), Arc::new(options));
+    let mut told = false;
+    loop {
+        let (path, options) = (Arc::clone(&path), Arc::clone(&options));
+        match tokio::task::spawn_blocking(move || Store::open(&path, &options)).await? {
+            Err(error) if error.is_full() => {
+                if !told {
+                    warn!("the disk is full: waiting for room to open the store: {error}");
+                    told = true;
+                }
+                supervisor.waiting("the disk is full: waiting for room", ROOM_RETRY);
+                sleep(ROOM_RETRY).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
 /// What the settings say of the store.
 fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
     store::Options {
         commit_interval: Duration::from_millis(settings.flush_ms),
         retention: retention(&settings.retention),
+        min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
         clock,
         ..store::Options::default()
     }

@@ -1,7 +1,7 @@
 //! The nightly backup, beside the store.
 //!
 //! Once a day, in the hour of the settings, and soon after the start where the newest backup is
-//! older than a day. A new one is made and checked before an old one goes. It does not take the
+//! older than a day; not while the time of day is a guess. A new one is made and checked before an old one goes. It does not take the
 //! room that the store needs.
 
 use crate::{
@@ -143,6 +143,10 @@ impl Nightly {
 
     /// Makes a backup if one is due.
     async fn turn(&mut self) {
+        // A backup is named and kept by its time.
+        if !self.parts.clock.certain() {
+            return;
+        }
         let now = self.parts.clock.now();
         if self.retry_at.is_some_and(|at| Instant::now() < at) || !self.worth_it() {
             return;
@@ -288,15 +292,19 @@ mod tests {
         store::{Change, Options, Urgency},
     };
     use proptest::prelude::*;
-    use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
     use tempfile::TempDir;
 
     #[derive(Debug, Default)]
-    struct Hands(AtomicI64);
+    struct Hands(AtomicI64, AtomicBool);
 
     impl Clock for Hands {
         fn now(&self) -> Timestamp {
             Timestamp::from_millis(self.0.load(SeqCst))
+        }
+
+        fn certain(&self) -> bool {
+            !self.1.load(SeqCst)
         }
     }
 
@@ -389,6 +397,15 @@ mod tests {
         // It is right again.
         let names = story.turn("2026-11-24T15:00:00Z").await;
         assert_eq!(names, ["2026-11-23T14:00:00.000Z", "2026-11-24T15:00:00.000Z"]);
+    }
+
+    #[tokio::test]
+    async fn no_backup_is_made_while_the_time_is_a_guess() {
+        let mut story = Story::begin(0).await;
+        story.clock.1.store(true, SeqCst);
+        assert_eq!(story.turn(START).await, [""; 0]);
+        story.clock.1.store(false, SeqCst);
+        assert_eq!(story.turn(START).await.len(), 1);
     }
 
     #[tokio::test]

@@ -142,11 +142,12 @@ static ORIGINALS: LazyLock<Originals> = LazyLock::new(|| {
             }
             if n == SECONDS * 2 / 3 {
                 let mut bytes = Vec::new();
-                let mut backup = store.backup(Still.now()).unwrap();
+                let mut backup = store.backup(Still.now()).await.unwrap();
                 while let Some(piece) = backup.next().await {
                     bytes.extend(piece.unwrap());
                 }
-                save(&bytes[..], &dir.path().join("store-20251122T100000Z.capteur"), false).unwrap();
+                save(&bytes[..], &dir.path().join("store-20251122T100000Z.capteur"), false)
+                    .unwrap();
             }
         }
         let marks = Marks { next_device: DEVICES, highest_name: 5, ..Marks::default() };
@@ -287,8 +288,7 @@ async fn look(store: &Store, contents: Contents, what: &str) -> Result<Outcome, 
         outcome.readings += found.len();
         outcome.missing += written.len() - found.len();
         for width in [Width::Minute, Width::Hour] {
-            let buckets =
-                store.buckets(device, channel, width, all.0, all.1, usize::MAX).await?;
+            let buckets = store.buckets(device, channel, width, all.0, all.1, usize::MAX).await?;
             let (least, most) = (sums(width, &found), sums(width, written));
             let count = |buckets: &BTreeMap<Timestamp, u64>, at| *buckets.get(&at).unwrap_or(&0);
             for Bucket { start, count: found, .. } in buckets {
@@ -324,9 +324,8 @@ fn check_report(path: &Path, outcome: &Outcome, what: &str) {
     assert_eq!(recovery.readings, outcome.readings as u64, "{what}");
     assert_eq!(recovery.log_lines, outcome.lines as u64, "{what}");
     let last = WRITTEN.values().flatten().map(|reading| reading.0).max();
-    let said = recovery.lost_readings > 0
-        || recovery.lost_commits > 0
-        || recovery.newest_reading < last;
+    let said =
+        recovery.lost_readings > 0 || recovery.lost_commits > 0 || recovery.newest_reading < last;
     assert!(said || outcome.missing == 0, "{what}: {} missing, {recovery:?}", outcome.missing);
 }
 
@@ -492,41 +491,69 @@ fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
             }
         }
     };
-    let file = |name: &'static str, change: fn(&mut Vec<u8>)| {
-        move |copy: &Copy| copy.change(name, change)
-    };
+    let file =
+        |name: &'static str, change: fn(&mut Vec<u8>)| move |copy: &Copy| copy.change(name, change);
     type Damage = Box<dyn Fn(&Copy)>;
     // What was done, and whether it counts as damage.
     let damages: Vec<(&str, bool, Damage)> = vec![
-        ("no snapshot", false, Box::new(|copy| {
-            copy.snapshots().iter().for_each(|path| fs::remove_file(path).unwrap());
-        })),
+        (
+            "no snapshot",
+            false,
+            Box::new(|copy| {
+                copy.snapshots().iter().for_each(|path| fs::remove_file(path).unwrap());
+            }),
+        ),
         ("half a snapshot", false, Box::new(snapshot(|bytes| bytes.truncate(bytes.len() / 2)))),
         ("an empty snapshot", false, Box::new(snapshot(Vec::clear))),
         ("a flipped snapshot", false, Box::new(snapshot(|bytes| bytes[20] ^= 1))),
-        ("a snapshot that was not finished", false, Box::new(|copy| {
-            fs::write(copy.database().join("snap.00000000FFFFFFFF.generating"), [7; 99]).unwrap();
-        })),
+        (
+            "a snapshot that was not finished",
+            false,
+            Box::new(|copy| {
+                fs::write(copy.database().join("snap.00000000FFFFFFFF.generating"), [7; 99])
+                    .unwrap();
+            }),
+        ),
         ("no conf", false, Box::new(|copy| fs::remove_file(copy.database().join("conf")).unwrap())),
         ("half a conf", false, Box::new(file("conf", |bytes| bytes.truncate(9)))),
         ("a flipped conf", false, Box::new(file("conf", |bytes| bytes[3] ^= 1))),
-        ("no blobs", false, Box::new(|copy| {
-            let _ = fs::remove_dir_all(copy.database().join("blobs"));
-        })),
+        (
+            "no blobs",
+            false,
+            Box::new(|copy| {
+                let _ = fs::remove_dir_all(copy.database().join("blobs"));
+            }),
+        ),
         ("no lock", false, Box::new(|copy| fs::remove_file(copy.path().join("LOCK")).unwrap())),
-        ("no format", true, Box::new(|copy| fs::remove_file(copy.database().join("FORMAT")).unwrap())),
+        (
+            "no format",
+            true,
+            Box::new(|copy| fs::remove_file(copy.database().join("FORMAT")).unwrap()),
+        ),
         ("a format of rubbish", true, Box::new(file("FORMAT", |bytes| bytes.fill(0xFF)))),
         ("an empty format", true, Box::new(file("FORMAT", Vec::clear))),
-        ("a request", true, Box::new(|copy| {
-            fs::write(copy.database().join("REPAIR"), "a query has failed").unwrap();
-        })),
-        ("a database that was not finished", false, Box::new(|copy| {
-            fs::create_dir(copy.path().join("sled.new")).unwrap();
-            fs::write(copy.path().join("sled.new/db"), "half").unwrap();
-        })),
-        ("a swap that was not finished", false, Box::new(|copy| {
-            fs::rename(copy.database(), copy.path().join("sled.new")).unwrap();
-        })),
+        (
+            "a request",
+            true,
+            Box::new(|copy| {
+                fs::write(copy.database().join("REPAIR"), "a query has failed").unwrap();
+            }),
+        ),
+        (
+            "a database that was not finished",
+            false,
+            Box::new(|copy| {
+                fs::create_dir(copy.path().join("sled.new")).unwrap();
+                fs::write(copy.path().join("sled.new/db"), "half").unwrap();
+            }),
+        ),
+        (
+            "a swap that was not finished",
+            false,
+            Box::new(|copy| {
+                fs::rename(copy.database(), copy.path().join("sled.new")).unwrap();
+            }),
+        ),
     ];
     for (what, is_damage, damage) in damages {
         for which in ["killed", "closed"] {
@@ -565,8 +592,14 @@ fn what_a_recovery_can_not_help_is_refused_and_nothing_is_touched() {
 /// How the disk of the child below is made: the first way that the system allows. A limit of the
 /// length of files stands in for a disk where no disk can be mounted.
 const DISKS: [(&str, &str); 3] = [
-    ("full", r#"unshare --map-root-user --mount sh -c 'mount -t tmpfs -o size=48m tmpfs "$1" && shift && exec "$@"' sh "$@""#),
-    ("full", r#"mount -t tmpfs -o size=48m tmpfs "$1" && shift && "$@"; code=$?; umount "$DISK"; exit $code"#),
+    (
+        "full",
+        r#"unshare --map-root-user --mount sh -c 'mount -t tmpfs -o size=48m tmpfs "$1" && shift && exec "$@"' sh "$@""#,
+    ),
+    (
+        "full",
+        r#"mount -t tmpfs -o size=48m tmpfs "$1" && shift && "$@"; code=$?; umount "$DISK"; exit $code"#,
+    ),
     ("limited", r#"shift; trap "" XFSZ; ulimit -f 16; exec "$@""#),
 ];
 

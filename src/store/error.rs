@@ -99,6 +99,16 @@ impl StoreError {
         move |source| Self::Io { path, source: Arc::new(source) }
     }
 
+    /// Whether the file system has no room, or none for us.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::NoRoom { .. } => true,
+            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            _ => false,
+        }
+    }
+
     /// What sled says of a store that it was to open or to read.
     pub(super) fn sled(path: &Path, error: sled::Error) -> Self {
         let path = path.to_owned();

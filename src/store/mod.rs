@@ -49,6 +49,9 @@
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
 //! - `builder`: a new database, built beside the old one
 //! - [`offline`]: restoring and compacting, while no hub runs
+//! - `condition`: what the store can do, as the writer sees it between commits
+//! - `space`: what happens where the disk runs full
+//! - `wear`: how much is written to the card
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
@@ -57,6 +60,7 @@ mod builder;
 mod change;
 mod chunk;
 mod column;
+mod condition;
 mod engine;
 mod envelope;
 mod error;
@@ -77,9 +81,11 @@ mod rollup;
 mod sanitise;
 mod seal;
 mod series;
+mod space;
 mod stats;
 mod upkeep;
 mod varint;
+mod wear;
 mod writer;
 
 #[cfg(test)]
@@ -88,10 +94,13 @@ mod sample;
 mod tests;
 
 pub use change::{Change, Done, Urgency};
+pub use condition::Condition;
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use reader::Coverage;
 pub use recovery::Recovery;
 pub use replay::Contents;
+pub use space::Recording;
 pub use stats::Stats;
 pub use upkeep::{Limit, Retention};
+pub use wear::Wear;
