@@ -12,7 +12,15 @@ use crate::{
     store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
-use std::{fs, future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
@@ -141,13 +149,7 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
-    let options = store::Options {
-        commit_interval: Duration::from_millis(settings.store.flush_ms),
-        retention: retention(&settings.store.retention),
-        min_free_bytes: settings.store.min_free_mb.saturating_mul(1_000_000),
-        clock: Arc::clone(&clock),
-        ..store::Options::default()
-    };
+    let options = options(&settings.store, Arc::clone(&clock));
     tokio::pin!(shutdown);
     let opened = tokio::select! {
         () = &mut shutdown => None,
@@ -156,16 +158,13 @@ pub async fn run(
     // Told to stop while it waits for room.
     let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
-    let told = settings.store.path.join(addresses::FILE);
-    tell_addresses(&listeners, &told);
-    let (nightly, backups) = Nightly::new(nightly::Parts {
-        store: store.clone(),
-        path: settings.store.path.clone(),
-        settings: settings.store.backup.clone(),
-        min_free_bytes: settings.store.min_free_mb.saturating_mul(1_000_000),
-        worth_it: !contents.devices.is_empty(),
-        clock: Arc::clone(&clock),
-    });
+    let told = tell_addresses(&listeners, &settings.store.path);
+    let (nightly, backups) = Nightly::new(nightly::Parts::of(
+        &settings.store,
+        store.clone(),
+        !contents.devices.is_empty(),
+        Arc::clone(&clock),
+    ));
 
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -282,6 +281,17 @@ async fn open_store(
     }
 }
 
+/// What the settings say of the store.
+fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
+    store::Options {
+        commit_interval: Duration::from_millis(settings.flush_ms),
+        retention: retention(&settings.retention),
+        min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
+        clock,
+        ..store::Options::default()
+    }
+}
+
 /// What the settings say of how long what is kept.
 fn retention(settings: &config::Retention) -> store::Retention {
     const DAY: Duration = Duration::from_hours(24);
@@ -301,11 +311,14 @@ fn retention(settings: &config::Retention) -> store::Retention {
 }
 
 /// Tells other commands on this store where the hub is; they only do not find it where that fails.
-fn tell_addresses(listeners: &Listeners, file: &Path) {
-    let told = listeners.addresses().and_then(|addresses| addresses.write(file));
+/// Returns the file.
+fn tell_addresses(listeners: &Listeners, store: &Path) -> PathBuf {
+    let file = store.join(addresses::FILE);
+    let told = listeners.addresses().and_then(|addresses| addresses.write(&file));
     if let Err(error) = told {
         warn!("can't write {}: {error}", file.display());
     }
+    file
 }
 
 /// How far the stop has got.

@@ -1,7 +1,7 @@
 //! The nightly backup, beside the store.
 //!
 //! Once a day, in the hour of the settings, and soon after the start where the newest backup is
-//! older than a day. A new one is made and checked before an old one goes. It does not take the
+//! older than a day; not while the time of day is a guess. A new one is made and checked before an old one goes. It does not take the
 //! room that the store needs.
 
 use crate::{
@@ -74,6 +74,25 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+impl Parts {
+    /// What the settings say of the nightly backup of this store.
+    pub fn of(
+        settings: &config::Store,
+        store: Store,
+        worth_it: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            path: settings.path.clone(),
+            settings: settings.backup.clone(),
+            min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
+            worth_it,
+            clock,
+        }
+    }
+}
+
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("path", &self.path).finish_non_exhaustive()
@@ -124,6 +143,10 @@ impl Nightly {
 
     /// Makes a backup if one is due.
     async fn turn(&mut self) {
+        // A backup is named and kept by its time.
+        if !self.parts.clock.certain() {
+            return;
+        }
         let now = self.parts.clock.now();
         if self.retry_at.is_some_and(|at| Instant::now() < at) || !self.worth_it() {
             return;
@@ -170,12 +193,12 @@ impl Nightly {
     async fn make(&self, now: Timestamp) -> Result<u64, NightlyError> {
         let (folder, min_free) = (self.folder.clone(), self.parts.min_free_bytes);
         let expected = self.report.borrow().bytes;
-        let store = self.parts.store.clone();
+        let backup = self.parts.store.backup(now).await?;
         let made = task::spawn_blocking(move || {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
             file::sweep(&folder)?;
             has_room(&folder, min_free.saturating_add(expected))?;
-            let source = Guarded { backup: store.backup(now)?, folder: &folder, min_free, read: 0 };
+            let source = Guarded { backup, folder: &folder, min_free, read: 0 };
             let checked = file::save(source, &folder.join(file::name(NAME, now)), true)?;
             let holding = checked.holding;
             tracing::info!(
@@ -269,15 +292,19 @@ mod tests {
         store::{Change, Options, Urgency},
     };
     use proptest::prelude::*;
-    use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
     use tempfile::TempDir;
 
     #[derive(Debug, Default)]
-    struct Hands(AtomicI64);
+    struct Hands(AtomicI64, AtomicBool);
 
     impl Clock for Hands {
         fn now(&self) -> Timestamp {
             Timestamp::from_millis(self.0.load(SeqCst))
+        }
+
+        fn certain(&self) -> bool {
+            !self.1.load(SeqCst)
         }
     }
 
@@ -370,6 +397,15 @@ mod tests {
         // It is right again.
         let names = story.turn("2026-11-24T15:00:00Z").await;
         assert_eq!(names, ["2026-11-23T14:00:00.000Z", "2026-11-24T15:00:00.000Z"]);
+    }
+
+    #[tokio::test]
+    async fn no_backup_is_made_while_the_time_is_a_guess() {
+        let mut story = Story::begin(0).await;
+        story.clock.1.store(true, SeqCst);
+        assert_eq!(story.turn(START).await, [""; 0]);
+        story.clock.1.store(false, SeqCst);
+        assert_eq!(story.turn(START).await.len(), 1);
     }
 
     #[tokio::test]

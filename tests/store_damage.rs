@@ -142,7 +142,7 @@ static ORIGINALS: LazyLock<Originals> = LazyLock::new(|| {
             }
             if n == SECONDS * 2 / 3 {
                 let mut bytes = Vec::new();
-                let mut backup = store.backup(Still.now()).unwrap();
+                let mut backup = store.backup(Still.now()).await.unwrap();
                 while let Some(piece) = backup.next().await {
                     bytes.extend(piece.unwrap());
                 }

@@ -6,6 +6,7 @@
 
 use super::{
     Api,
+    caller::Caller,
     problem::{self, Kind, Problem},
     query::Query,
     request::{self, Request},
@@ -26,8 +27,8 @@ use warp::{
 pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     warp::path!("api" / "v1" / "backup")
         .and(request::filter(api))
-        .map(|request: Request| match request.method {
-            Method::GET | Method::HEAD => download(&request).into_response(),
+        .then(async |request: Request| match request.method {
+            Method::GET | Method::HEAD => download(&request).await.into_response(),
             _ => request.only(&[Method::GET]),
         })
         .boxed()
@@ -45,9 +46,9 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     (status = 403, description = "The caller is on another machine", body = problem::Document, content_type = "application/problem+json"),
     (status = 503, description = "Another backup is being made, or the store does not work", body = problem::Document, content_type = "application/problem+json"),
 ))]
-pub(super) fn download(request: &Request) -> Result<Response, Problem> {
+pub(super) async fn download(request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query)?.finish()?;
-    if !request.caller.is_some_and(|caller| caller.is_on_this_machine()) {
+    if !request.caller.is_some_and(Caller::is_on_this_machine) {
         let detail = "a backup is given to callers on the hub's own machine only, since it has the \
                       boards' session ids: run `capteur backup FILE` there";
         return Err(Problem::new(Kind::LOCAL_ONLY, detail));
@@ -56,7 +57,7 @@ pub(super) fn download(request: &Request) -> Result<Response, Problem> {
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
     } else {
-        let backup = request.context().store.backup(now)?;
+        let backup = request.context().store.backup(now).await?;
         warp::reply::stream(stream::unfold(backup, async |mut backup: Backup| {
             backup.next().await.map(|piece| (piece, backup))
         }))

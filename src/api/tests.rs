@@ -1,18 +1,21 @@
 //! The API over real connections.
 
-use super::{Context, serve, stream::STREAMS_MAX};
+use super::{
+    Api, Context, caller::Caller, export::EXPORTS_MAX, routes, serve, stream::STREAMS_MAX,
+};
 use crate::{
     broker::Broker,
     config::{self, Settings},
     events::Events,
-    model::{Clock, Event, SystemClock},
+    model::{Clock, DeviceId, Event, LogEntry, LogKind, SystemClock, Timestamp},
     nightly::LastBackup,
     registry,
-    store::{self, Store},
+    store::{self, Change, Store, Urgency},
 };
 use bytes::BytesMut;
 use capteur_protocol::Mac;
 use futures_util::StreamExt;
+use hyper_util::service::TowerToHyperService;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::{
@@ -27,11 +30,14 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
-use warp::hyper::body::Body;
+use warp::{
+    http::Request,
+    hyper::{body::Body, service::Service},
+};
 
 /// Long enough for the slowest machine; what is waited for ends the wait.
 const LONG: Duration = Duration::from_mins(1);
@@ -263,6 +269,64 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
     }
     let minutes = hub.get("/api/v1/devices/a/readings/led?resolution=1m").await;
     assert_problem(minutes, 501, "resolution-unavailable").await;
+}
+
+/// The API without connections; its second part is to live as long.
+fn bare_api(folder: &TempDir) -> (Arc<Api>, watch::Sender<bool>) {
+    let (stop, stopping) = watch::channel(false);
+    (Api::new(context(Events::new(0, 4), folder.path()), stopping), stop)
+}
+
+async fn answer(api: &Arc<Api>, path: &str, caller: Caller) -> warp::reply::Response {
+    let request = Request::get(path).header("host", "192.0.2.1").extension(caller);
+    let service = TowerToHyperService::new(warp::service(routes(api)));
+    let Ok(response) = service.call(request.body(String::new()).unwrap()).await;
+    response
+}
+
+#[tokio::test]
+async fn a_backup_is_given_to_callers_on_the_same_machine_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, _stop) = bare_api(&folder);
+    for (address, status) in [("192.0.2.7", 403), ("192.0.2.1", 200), ("127.0.0.1", 200)] {
+        let caller = Caller::at(address.parse().unwrap(), "192.0.2.1".parse().ok());
+        let response = answer(&api, "/api/v1/backup", caller).await;
+        assert_eq!(response.status(), status, "{address}");
+        let mut body = pin!(response.into_body());
+        while poll_fn(|context| body.as_mut().poll_frame(context)).await.is_some() {}
+    }
+}
+
+#[tokio::test]
+async fn exports_are_limited_and_a_second_backup_waits_for_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, _stop) = bare_api(&folder);
+    let caller = Caller::at("127.0.0.1".parse().unwrap(), None);
+    let status = async |path: &str| answer(&api, path, caller).await.status();
+    let places = u32::try_from(EXPORTS_MAX).unwrap();
+    let places = api.exports.acquire_many(places).await.unwrap();
+    let refused = answer(&api, "/api/v1/export", caller).await;
+    assert_eq!(refused.status(), 503);
+    assert!(text(refused).await.contains("too-many-exports"));
+    drop(places);
+    assert_eq!(status("/api/v1/export").await, 200);
+
+    // Larger than what is made ahead of whoever takes it.
+    let store = &api.context.store;
+    let line = |at| {
+        let [from, to] = ["a", "b"].map(|name| name.parse().unwrap());
+        let kind = LogKind::Renamed { from, to, by: "x".repeat(1000) };
+        Change::Log(DeviceId(1), LogEntry { at: Timestamp::from_millis(at), kind })
+    };
+    store.submit((0..1000).map(line).collect(), Urgency::Now, None).await.unwrap();
+    let first = answer(&api, "/api/v1/backup", caller).await;
+    assert_eq!(first.status(), 200);
+    let second = answer(&api, "/api/v1/backup", caller).await;
+    assert_eq!(second.headers()["retry-after"], "60");
+    assert!(text(second).await.contains("backup-running"));
+    drop(first);
+    let free = async { while status("/api/v1/backup").await != 200 {} };
+    timeout(LONG, free).await.expect("the first still goes on");
 }
 
 #[tokio::test]

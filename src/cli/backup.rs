@@ -111,7 +111,7 @@ pub(super) async fn save(
             }
         }
         Source::Store(store, _) => {
-            let backup = store.backup(SystemClock.now())?;
+            let backup = store.backup(SystemClock.now()).await?;
             let saved = task::spawn_blocking(move || (target.save(backup), target));
             let saved = tokio::select! {
                 saved = saved => Some(saved),

@@ -9,6 +9,7 @@ use crate::{
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
+    fs::{self, File},
     future::Future,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -35,8 +36,8 @@ pub(super) async fn run(
             };
             until(stop, written).await?;
         }
-        Source::Store(store, contents) => {
-            let subjects = contents.devices.iter().map(Subject::from);
+        Source::Store(store, devices) => {
+            let subjects = devices.iter().map(Subject::from);
             let subjects: Vec<_> = match &arguments.device {
                 Some(key) => subjects.filter(|subject| subject.is(key)).collect(),
                 None => subjects.collect(),
@@ -98,6 +99,8 @@ fn path(arguments: &ExportArguments) -> String {
 /// Where the table goes: a file is there as a whole or not at all.
 enum Output {
     Stdout(io::Stdout),
+    /// A pipe or a device, which can't be replaced as a whole.
+    Device(File, PathBuf),
     File(NamedTempFile, PathBuf),
 }
 
@@ -106,6 +109,10 @@ impl Output {
         let Some(path) = path.filter(|path| path != Path::new("-")) else {
             return Ok(Self::Stdout(io::stdout()));
         };
+        if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
+            let device = File::options().write(true).open(&path).map_err(cant_write(&path))?;
+            return Ok(Self::Device(device, path));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
         Ok(Self::File(file.map_err(cant_write(&path))?, path))
@@ -114,6 +121,7 @@ impl Output {
     fn write(&mut self, piece: &Bytes) -> Result<(), CliError> {
         match self {
             Self::Stdout(out) => out.write_all(piece).map_err(CliError::io("can't write")),
+            Self::Device(device, path) => device.write_all(piece).map_err(cant_write(path)),
             Self::File(file, path) => file.write_all(piece).map_err(cant_write(path)),
         }
     }
@@ -121,6 +129,7 @@ impl Output {
     fn finish(self) -> Result<(), CliError> {
         match self {
             Self::Stdout(mut out) => out.flush().map_err(CliError::io("can't write")),
+            Self::Device(mut device, path) => device.flush().map_err(cant_write(&path)),
             Self::File(file, path) => {
                 file.as_file().sync_all().map_err(cant_write(&path))?;
                 file.persist(&path).map_err(|error| cant_write(&path)(error.error))?;

@@ -26,8 +26,7 @@ const REFUSAL_MAX: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RemoteError {
     #[error(
-        "the store is in use, and no running hub says in {file} where it is: {error}; is one just \
-         starting?"
+        "the store is in use by another process, and no hub says in {file} where it is: {error}"
     )]
     Unknown { file: String, error: io::Error },
     #[error("the hub that has the store open can't be reached at {address}: {error}")]

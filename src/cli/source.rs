@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     config::Settings,
-    store::{Contents, Options, Store, StoreError},
+    model::DeviceRecord,
+    store::{Options, Store, StoreError},
 };
 use bytes::Bytes;
 use std::{
@@ -17,12 +18,22 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tokio::{sync::mpsc, task};
+use tokio::{
+    sync::mpsc,
+    task,
+    time::{Instant, sleep},
+};
+
+/// How long a hub that has the store open may take to say where it is.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether it does.
+const START_PAUSE: Duration = Duration::from_millis(100);
 
 /// The store, open to this process or to a hub.
 pub(super) enum Source {
-    /// No hub runs.
-    Store(Store, Contents),
+    /// No hub runs; and its devices.
+    Store(Store, Vec<DeviceRecord>),
     /// The hub that answers here has it.
     Hub(SocketAddr),
 }
@@ -36,14 +47,24 @@ impl Source {
             commit_interval: Duration::from_millis(settings.store.flush_ms),
             ..Options::default()
         };
-        let opened = task::spawn_blocking({
-            let path = path.clone();
-            move || Store::open(&path, &options)
-        });
-        match opened.await.map_err(|error| CliError::io("can't open the store")(error.into()))? {
-            Ok((store, contents)) => Ok(Self::Store(store, contents)),
-            Err(StoreError::Locked { .. }) => Ok(Self::Hub(remote::hub_of(&path)?)),
-            Err(error) => Err(error.into()),
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let opened = task::spawn_blocking({
+                let (path, options) = (path.clone(), options.clone());
+                move || Store::open(&path, &options)
+            });
+            let opened =
+                opened.await.map_err(|error| CliError::io("can't open the store")(error.into()))?;
+            match opened {
+                Ok((store, contents)) => return Ok(Self::Store(store, contents.devices)),
+                Err(StoreError::Locked { .. }) => match remote::hub_of(&path) {
+                    Ok(address) => return Ok(Self::Hub(address)),
+                    // A hub that is just starting says where it is once the store is open.
+                    Err(_) if Instant::now() < deadline => sleep(START_PAUSE).await,
+                    Err(error) => return Err(error.into()),
+                },
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

@@ -249,6 +249,7 @@ mod tests {
     use super::*;
     use crate::model::DeviceId;
     use crate::store::{Store, record};
+    use engine::Medium;
     use tempfile::TempDir;
 
     const NOW: Timestamp = Timestamp::MIN;
@@ -283,10 +284,11 @@ mod tests {
     }
 
     /// Changes the database behind the store's back.
-    fn tamper(dir: &TempDir, change: impl FnOnce(&sled::Tree)) {
-        let db = sled::open(dir.path().join("sled")).unwrap();
-        change(&db.open_tree("d").unwrap());
-        db.flush().unwrap();
+    fn tamper(dir: &TempDir, changes: Vec<engine::Change>) {
+        let folder = Arc::new(Folder::lock(dir.path()).unwrap());
+        let engine = Arc::new(Engine::open(folder, COMMIT_INTERVAL).unwrap());
+        engine.apply(changes).unwrap();
+        engine.sync().unwrap();
     }
 
     fn names(dir: &TempDir) -> Vec<String> {
@@ -300,11 +302,7 @@ mod tests {
     #[test]
     fn a_compacted_store_holds_the_same_in_less_room() {
         let dir = store(0..20_000);
-        tamper(&dir, |tree| {
-            for number in 5..20_000 {
-                tree.remove(tombstone(number).0).unwrap();
-            }
-        });
+        tamper(&dir, (5..20_000).map(|number| (tombstone(number).0, None)).collect());
         let before = content(&dir);
         let done = compact(dir.path(), NOW).unwrap();
         assert!(done.after < done.before, "{done:?}");
@@ -318,7 +316,7 @@ mod tests {
     #[test]
     fn a_damaged_value_is_left_out_and_the_old_database_kept() {
         let dir = store(0..10);
-        tamper(&dir, |tree| drop(tree.insert(tombstone(3).0, b"damaged").unwrap()));
+        tamper(&dir, vec![(tombstone(3).0, Some(b"damaged".to_vec()))]);
         let done = compact(dir.path(), NOW).unwrap();
         assert_eq!((done.values, done.damaged), (9, 1));
         let kept = done.kept.unwrap();
@@ -355,7 +353,7 @@ mod tests {
             },
         )
         .unwrap();
-        let mut backup = store.backup(NOW).unwrap();
+        let mut backup = store.backup(NOW).await.unwrap();
         let mut bytes = Vec::new();
         while let Some(piece) = backup.next().await {
             bytes.extend_from_slice(&piece.unwrap());

@@ -19,6 +19,12 @@ pub enum BackupError {
         /// The file.
         name: String,
     },
+    /// There is something of that name that is no file. It was not touched.
+    #[error("{name} is not a file")]
+    NoFile {
+        /// What there is.
+        name: String,
+    },
     /// It doesn't begin as a backup does.
     #[error("{name} is no backup of Capteur")]
     Foreign {

@@ -38,13 +38,20 @@ pub fn check_file(path: &Path) -> Result<Checked, BackupError> {
 ///
 /// # Errors
 ///
-/// [`BackupError::Exists`]; [`BackupError::Io`] for what `source` or the system refuses; and
+/// [`BackupError::Exists`]; [`BackupError::NoFile`] for a folder or a device; [`BackupError::Io`] for what `source` or the system refuses; and
 /// whatever is found when it is checked.
 pub fn save(mut source: impl Read, path: &Path, replace: bool) -> Result<Checked, BackupError> {
     let name = path.display();
     let exists = || BackupError::Exists { name: name.to_string() };
-    if !replace && path.try_exists().map_err(BackupError::io(&name))? {
-        return Err(exists());
+    match fs::metadata(path) {
+        // A device, such as /dev/null, would be replaced by a file.
+        Ok(there) if !there.is_file() => {
+            return Err(BackupError::NoFile { name: name.to_string() });
+        }
+        Ok(_) if !replace => return Err(exists()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(BackupError::io(&name)(error)),
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

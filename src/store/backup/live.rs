@@ -48,8 +48,8 @@ pub struct Backup {
 }
 
 impl Store {
-    /// Copies the store as it is now, while it goes on. The copy is consistent: what was on the
-    /// medium when it began is in it, and what is removed meanwhile may be or not.
+    /// Copies the store as it is now, while it goes on. The copy is consistent: what was submitted
+    /// before is in it, and what is removed meanwhile may be or not.
     ///
     /// One copy at a time. It ends when nobody takes anything of it for a minute, when the store
     /// is closed, and after twelve hours. `created` is the time that it says it was made.
@@ -58,7 +58,12 @@ impl Store {
     ///
     /// [`StoreError::BackupRunning`] while another one is made, [`StoreError::Closed`] once the
     /// store is closed.
-    pub fn backup(&self, created: Timestamp) -> Result<Backup, StoreError> {
+    pub async fn backup(&self, created: Timestamp) -> Result<Backup, StoreError> {
+        match self.flush().await {
+            // What was stored before can be copied all the same, and had better be.
+            Ok(()) | Err(StoreError::Failed { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let (permit, reader, closing) = self.backup_access()?;
         let header = Header::new(Format::SCHEMA, created);
         let (sender, pieces) = mpsc::channel(PIECES_MAX);

@@ -15,6 +15,9 @@ use std::io::{self, BufReader, Read};
 /// How much is read at once.
 const BUFFER_LEN: usize = 64 * 1024;
 
+/// A key, and its value in its envelope.
+pub(in crate::store) type KeyAndValue<'a> = (&'a [u8], &'a [u8]);
+
 /// Reads a backup value by value, in the memory of one value.
 #[derive(Debug)]
 pub(in crate::store) struct Reader<R> {
@@ -74,7 +77,7 @@ impl<R: Read> Reader<R> {
 
     /// The next key and its value, in its envelope; `None` once the trailer has been read and
     /// found right.
-    pub(in crate::store) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, BackupError> {
+    pub(in crate::store) fn next(&mut self) -> Result<Option<KeyAndValue<'_>>, BackupError> {
         if self.end.is_some() {
             return Ok(None);
         }

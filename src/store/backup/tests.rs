@@ -10,13 +10,21 @@ use crate::{
         Bucket, Channel, DeviceId, DeviceRecord, LogEntry, LogKind, Marks, Reading, Timestamp,
         Width,
     },
-    store::{Change, Options, Store, StoreError, Urgency, envelope, format::Format, record},
+    store::{
+        Change, Options, Store, StoreError, Urgency,
+        engine::{Engine, Medium},
+        envelope,
+        folder::Folder,
+        format::Format,
+        key, record,
+    },
 };
 use capteur_protocol::Mac;
 use proptest::{collection::vec, prelude::*};
 use std::{
     io::{self, Read, Write},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -39,7 +47,7 @@ fn backup(numbers: &[u32]) -> Vec<u8> {
 }
 
 /// Key and value of everything in a backup.
-fn values(bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BackupError> {
+fn values(bytes: &[u8]) -> Result<Vec<record::Pair>, BackupError> {
     let mut reader = Reader::new(bytes, "test")?;
     let mut found = Vec::new();
     while let Some((key, value)) = reader.next()? {
@@ -237,7 +245,7 @@ async fn a_backup_holds_what_the_store_holds_and_makes_the_same_store() {
     put(&store, vec![reading(2, 5, 50), line(2, 6), line(2, 7), reading(3, 90_000, 1)]).await;
     put(&store, vec![Change::RemoveDevice(DeviceId(3))]).await;
 
-    let bytes = taken(store.backup(at(12)).unwrap()).await.unwrap();
+    let bytes = taken(store.backup(at(12)).await.unwrap()).await.unwrap();
     let checked = check(&bytes[..], "test").unwrap();
     assert_eq!(checked.header, Header::new(Format::SCHEMA, at(12)));
     let span = Some((at(0), at(2999)));
@@ -280,7 +288,7 @@ async fn a_copy_is_consistent_while_commits_go_on() {
         number += 1000;
         put(&store, some).await;
     }
-    let mut backup = store.backup(at(0)).unwrap();
+    let mut backup = store.backup(at(0)).await.unwrap();
     let mut bytes = backup.next().await.unwrap().unwrap().to_vec();
     let before = readings(&store, 1).await.len();
     // Heads are sealed meanwhile, again and again, and nothing of that may be in it.
@@ -306,12 +314,12 @@ async fn there_is_one_backup_at_a_time_and_a_dropped_one_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     fill(&store).await;
-    let backup = store.backup(at(0)).unwrap();
-    assert!(matches!(store.backup(at(0)), Err(StoreError::BackupRunning)));
+    let backup = store.backup(at(0)).await.unwrap();
+    assert!(matches!(store.backup(at(0)).await, Err(StoreError::BackupRunning)));
     drop(backup);
     let free = async {
         loop {
-            match store.backup(at(0)) {
+            match store.backup(at(0)).await {
                 Err(StoreError::BackupRunning) => tokio::task::yield_now().await,
                 other => break other.unwrap(),
             }
@@ -326,13 +334,28 @@ async fn a_backup_ends_with_an_error_when_the_store_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     fill(&store).await;
-    let backup = store.backup(at(0)).unwrap();
+    let backup = store.backup(at(0)).await.unwrap();
     store.close().await.unwrap();
     let error = taken(backup).await.unwrap_err();
     assert!(matches!(error, StoreError::BackupCut { .. }), "{error}");
-    assert!(matches!(store.backup(at(0)), Err(StoreError::Closed)));
+    assert!(matches!(store.backup(at(0)).await, Err(StoreError::Closed)));
     // Its files are free.
     open(&dir);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_nobody_takes_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    fill(&store).await;
+    let backup = store.backup(at(0)).await.unwrap();
+    let start = std::time::Instant::now();
+    while matches!(store.backup(at(0)).await, Err(StoreError::BackupRunning)) {
+        assert!(start.elapsed() < Duration::from_mins(1), "it goes on");
+        tokio::time::advance(Duration::from_secs(20)).await;
+    }
+    let error = taken(backup).await.unwrap_err();
+    assert!(error.to_string().contains("not taken in time"), "{error}");
 }
 
 #[tokio::test]
@@ -345,11 +368,13 @@ async fn a_file_is_there_as_a_whole_or_not_at_all() {
         let file = file.clone();
         tokio::task::spawn_blocking(move || file::save(backup, &file, replace))
     };
-    let checked = save(store.backup(at(1)).unwrap(), false).await.unwrap().unwrap();
+    let checked = save(store.backup(at(1)).await.unwrap(), false).await.unwrap().unwrap();
     assert_eq!(file::check_file(&file).unwrap(), checked);
-    let exists = save(store.backup(at(2)).unwrap(), false).await.unwrap().unwrap_err();
+    let exists = save(store.backup(at(2)).await.unwrap(), false).await.unwrap().unwrap_err();
     assert!(matches!(exists, BackupError::Exists { .. }), "{exists}");
     store.flush().await.unwrap();
+    let device = file::save(&b"x"[..], Path::new("/dev/null"), true).unwrap_err();
+    assert!(matches!(device, BackupError::NoFile { .. }), "{device}");
     // A source that breaks, and one that is no backup, leave the file as it is, and nothing else.
     for source in [Box::new(Broken) as Box<dyn Read>, Box::new(&b"no backup"[..])] {
         assert!(file::save(source, &file, true).is_err());
@@ -365,7 +390,7 @@ async fn a_file_is_there_as_a_whole_or_not_at_all() {
 
 async fn wait_for_backup(store: &Store) -> Backup {
     loop {
-        match store.backup(at(3)) {
+        match store.backup(at(3)).await {
             Err(StoreError::BackupRunning) => tokio::task::yield_now().await,
             other => return other.unwrap(),
         }
@@ -386,16 +411,17 @@ async fn a_damaged_value_is_left_out_and_counted() {
     let store = open(&dir);
     put(&store, vec![device(1), device(2), reading(1, 0, 1)]).await;
     store.close().await.unwrap();
-    let db = sled::open(dir.path().join("sled")).unwrap();
-    let tree = db.open_tree("d").unwrap();
-    let (key, mut value) = tree.scan_prefix([1]).next().unwrap().unwrap();
+    let folder = Arc::new(Folder::lock(dir.path()).unwrap());
+    let engine = Arc::new(Engine::open(folder, Duration::from_secs(1)).unwrap());
+    let key = key::device(DeviceId(1));
+    let mut value = engine.get(&key).unwrap().unwrap().to_vec();
     value[20] ^= 1;
-    tree.insert(key, value).unwrap();
-    db.flush().unwrap();
-    drop((tree, db));
+    engine.apply(vec![(key, Some(value))]).unwrap();
+    engine.sync().unwrap();
+    drop(engine);
 
     let store = open(&dir);
-    let bytes = taken(store.backup(at(0)).unwrap()).await.unwrap();
+    let bytes = taken(store.backup(at(0)).await.unwrap()).await.unwrap();
     let holding = check(&bytes[..], "test").unwrap().holding;
     assert_eq!((holding.devices, holding.readings), (1, 1));
     assert_eq!(store.stats().corrupt_values, 1);
