@@ -1,7 +1,6 @@
 /*
  * Records what a process does to the files below a folder, in order, so that a test can work out
- * what a power cut would have left of them. Preloaded (LD_PRELOAD), it stands between the program
- * and the C library; each call is carried out all the same.
+ * what a power cut would have left of them. To be preloaded (LD_PRELOAD); each call is carried out.
  *
  *   CAPTEUR_RECORD_FOLDER  the folder, as realpath(3) has it
  *   CAPTEUR_RECORD_TRACE   the file that records are appended to; not below the folder
@@ -201,7 +200,6 @@ int unlinkat(int dir, const char *path, int flags)
 }
 
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
-int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 
 int rename(const char *from, const char *to)
 {
