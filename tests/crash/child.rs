@@ -1,6 +1,6 @@
 //! The process that writes until its end comes.
 
-use crate::workload;
+use crate::{random::scrambled, workload};
 use capteur::store::{Store, StoreError, Urgency};
 use std::{
     path::{Path, PathBuf},
@@ -15,10 +15,12 @@ use tokio::sync::Semaphore;
 const FOLDER: &str = "CAPTEUR_CRASH_CHILD";
 /// Submissions that wait at once.
 const IN_FLIGHT: u32 = 16;
-/// So often the child rests, until all is on the medium and then some: what the store does in idle
-/// moments needs some.
-const REST_EVERY: u64 = 24;
-const REST: Duration = Duration::from_millis(20);
+/// After so many submissions the child rests: what the store does in idle moments needs some.
+const REST_AFTER: u64 = 25;
+const REST: Duration = Duration::from_millis(100);
+/// One rest in so many is a long one, in which the store gets done with all that.
+const LONG_RESTS: u64 = 8;
+const LONG_REST: Duration = Duration::from_secs(3);
 
 /// This binary, to be run as a child of `test`, which has to begin with [`write_if_child`].
 pub(crate) fn command(test: &str, folder: &Path) -> Command {
@@ -38,7 +40,7 @@ pub(crate) fn write_if_child() {
 }
 
 async fn write(folder: &Path) {
-    let (store, contents) = Store::open(folder, &workload::options()).unwrap();
+    let (store, contents) = Store::open(folder, &workload::options_to_write()).unwrap();
     let first = workload::next_number(&contents);
     say_holds(first);
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT as usize));
@@ -51,9 +53,10 @@ async fn write(folder: &Path) {
         });
         let urgency = if number % 3 == 0 { Urgency::Now } else { Urgency::Interval };
         store.submit(workload::submission(number), urgency, Some(done)).await.unwrap();
-        if number % REST_EVERY == 0 {
+        if number % REST_AFTER == REST_AFTER - 1 {
             drop(in_flight.acquire_many(IN_FLIGHT).await.unwrap());
-            thread::park_timeout(REST);
+            let long = scrambled(first << 32 | number).is_multiple_of(LONG_RESTS);
+            thread::park_timeout(if long { LONG_REST } else { REST });
         }
     }
 }

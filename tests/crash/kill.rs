@@ -1,6 +1,6 @@
 //! SIGKILL at random moments.
 
-use crate::{child, random::Random, workload};
+use crate::{child, random::Random, tally::Tally, workload};
 use capteur::store::Store;
 use std::{
     io::{BufRead, BufReader},
@@ -22,32 +22,31 @@ fn nothing_acknowledged_is_lost_and_nothing_doubled_when_the_process_is_killed()
     let runtime = child::runtime();
     let mut random = Random::new(Random::seed());
     let mut dir = tempfile::tempdir().unwrap();
-    let (mut held, mut most, mut opening) = (0, 0, 0);
+    let (mut least, mut tally) = (0, Tally::default());
     for round in 0..rounds {
         if round % ROUNDS_EACH == 0 {
             dir = tempfile::tempdir().unwrap();
-            held = 0;
+            least = 0;
         }
-        // Some are killed while they open, or soon after.
+        // Some are killed while they open, or soon after, and some in a long rest.
         let early = round % 4 == 3;
-        let patience = random.below(if early { 20_000 } else { 100_000 });
-        let patience = Duration::from_micros(patience.try_into().unwrap());
-        match run_and_kill(dir.path(), early, patience) {
-            Some(said) => held = held.max(said),
-            None => opening += 1,
-        }
+        let most = match round % 8 {
+            3 | 7 => 20_000,
+            5 => 4_000_000,
+            _ => 300_000,
+        };
+        let patience = Duration::from_micros(random.below(most).try_into().unwrap());
+        let said = run_and_kill(dir.path(), early, patience);
+        least = said.unwrap_or(0).max(least);
         let (store, contents) = Store::open(dir.path(), &workload::options())
             .unwrap_or_else(|error| panic!("round {round}, killed after {patience:?}: {error}"));
-        held = runtime.block_on(workload::compare(&store, &contents, held));
+        let held = runtime.block_on(workload::compare(&store, &contents, least));
         runtime.block_on(store.close()).unwrap();
-        most = most.max(held);
+        least = held.submissions;
+        tally.add(said.is_none(), Some(&held));
     }
-    assert!(most > 0, "no round got as far as to write");
-    println!(
-        "{rounds} kills, {opening} of them while the store opened; up to {most} submissions \
-         ({} readings) compared: nothing lost, nothing doubled",
-        workload::readings_before(most)
-    );
+    println!("{}\n{}", Tally::HEAD, tally.row("SIGKILL"));
+    assert!(tally.sealed() > 0, "no round got as far as to seal");
 }
 
 /// Runs a child for a while, from when it is open on or, where `early`, from its start; returns

@@ -16,6 +16,7 @@
 //! - `power_cut`: cuts replayed at random instants of what was recorded
 //! - `recorder.c`, `recording`: what a child does to the files, in order
 //! - `medium`: what of that a power cut leaves
+//! - `tally`: what was tried
 //! - `random`: chance that a seed repeats
 #![allow(
     clippy::unwrap_used,
@@ -31,4 +32,5 @@ mod medium;
 mod power_cut;
 mod random;
 mod recording;
+mod tally;
 mod workload;

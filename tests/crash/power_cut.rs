@@ -13,11 +13,12 @@ use crate::{
     medium::{Image, Medium, Model},
     random::Random,
     recording::{Record, Recorder, Recording},
-    workload,
+    tally::Tally,
+    workload::{self, Held},
 };
 use capteur::store::{Store, Urgency};
 use std::{
-    fmt::Write,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -27,15 +28,15 @@ const TEST: &str =
 /// Recordings that follow one another on one medium; then a new one begins.
 const RECORDINGS: usize = 5;
 /// The most things that a child does.
-const RECORDS_MAX: usize = 1200;
+const RECORDS_MAX: usize = 800;
 
 /// A cut, and what came of it.
 struct Cut {
     model: Model,
     /// Whether it came while the store was being opened.
     opening: bool,
-    /// What it left, and how many submissions the store then had; or why it did not do.
-    outcome: Result<(Image, u64), String>,
+    /// What it left, and what the store then had; or why it did not do.
+    outcome: Result<(Image, Held), String>,
 }
 
 #[test]
@@ -48,39 +49,47 @@ fn nothing_acknowledged_is_lost_and_nothing_doubled_when_the_power_is_cut() {
     let mut random = Random::new(seed);
     let recorder = Recorder::compile();
     let mut cuts: Vec<Cut> = Vec::new();
-    let (mut medium, mut held) = (Image::default(), 0);
+    let (mut medium, mut least) = (Image::default(), 0);
     for number in 0.. {
         if cuts.len() as u64 >= count {
             break;
         }
         if number % RECORDINGS == 0 {
-            (medium, held) = (Image::default(), 0);
+            (medium, least) = (Image::default(), 0);
         }
         let runs = 1 + usize::from(random.one_in(3));
         let runs: Vec<_> = (0..runs).map(|_| 1 + random.below(RECORDS_MAX)).collect();
         let recording = recorder.record(TEST, medium.clone(), &runs);
-        let made = cut(&recording, held, &mut random);
+        let made = cut(&recording, least, &mut random);
         let whole: Vec<_> = made.iter().filter_map(|cut| cut.outcome.as_ref().ok()).collect();
         if !whole.is_empty() {
-            (medium, held) = whole[random.below(whole.len())].clone();
+            let (image, held) = whole[random.below(whole.len())];
+            (medium, least) = (image.clone(), held.submissions);
         }
         cuts.extend(made);
     }
-    println!("{}", table(&cuts));
+    println!("{}", Tally::HEAD);
+    for model in Model::EACH {
+        let mut tally = Tally::default();
+        for cut in cuts.iter().filter(|cut| cut.model == model) {
+            tally.add(cut.opening, cut.outcome.as_ref().ok().map(|(_, held)| held));
+        }
+        println!("{}", tally.row(&model.to_string()));
+    }
     let failures: Vec<_> = cuts.iter().filter_map(|cut| cut.outcome.as_ref().err()).collect();
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
-    let most = cuts.iter().flat_map(|cut| &cut.outcome).map(|(_, held)| *held).max();
-    assert!(most > Some(0), "no recording got as far as to write");
+    let mut whole = cuts.iter().flat_map(|cut| &cut.outcome);
+    assert!(whole.any(|(_, held)| held.sealed > 0), "no recording got as far as to seal");
 }
 
 /// Makes a cut of each model, for a store that held so many submissions to begin with.
-fn cut(recording: &Recording, mut held: u64, random: &mut Random) -> Vec<Cut> {
+fn cut(recording: &Recording, mut least: u64, random: &mut Random) -> Vec<Cut> {
     let records = &recording.records;
     let openings = openings(records);
     let mut plan: Vec<(usize, Model)> = Model::EACH
         .into_iter()
         .map(|model| {
-            let span = if random.one_in(2) {
+            let span = if random.one_in(3) {
                 openings[random.below(openings.len())].clone()
             } else {
                 0..records.len() + 1
@@ -96,7 +105,7 @@ fn cut(recording: &Recording, mut held: u64, random: &mut Random) -> Vec<Cut> {
         while let Some((_, model)) = plan.next_if(|&(planned, _)| planned == instant) {
             let opening = openings.iter().any(|opening| opening.contains(&instant));
             let image = medium.after_cut(model, random);
-            let outcome = verify(&image, held).map(|held| (image, held)).map_err(|why| {
+            let outcome = verify(&image, least).map(|held| (image, held)).map_err(|why| {
                 let records = records.len();
                 format!("model {model}, after {instant} of {records} records: {why}")
             });
@@ -105,7 +114,7 @@ fn cut(recording: &Recording, mut held: u64, random: &mut Random) -> Vec<Cut> {
         let Some(record) = records.get(instant) else { break };
         medium.take_in(record);
         if let Record::Said(text) = record {
-            held = text.lines().filter_map(child::holds).fold(held, u64::max);
+            least = text.lines().filter_map(child::holds).fold(least, u64::max);
         }
     }
     let all = medium.after_cut(Model::All, random);
@@ -115,7 +124,7 @@ fn cut(recording: &Recording, mut held: u64, random: &mut Random) -> Vec<Cut> {
 }
 
 /// Where in a recording the store was being opened.
-fn openings(records: &[Record]) -> Vec<std::ops::Range<usize>> {
+fn openings(records: &[Record]) -> Vec<Range<usize>> {
     let mut openings = Vec::new();
     let mut start = None;
     for (instant, record) in records.iter().enumerate() {
@@ -131,13 +140,12 @@ fn openings(records: &[Record]) -> Vec<std::ops::Range<usize>> {
     openings
 }
 
-/// Opens the store that a cut left, compares it, and writes on; returns how many submissions it
-/// held.
-fn verify(image: &Image, held: u64) -> Result<u64, String> {
+/// Opens the store that a cut left, compares it, and writes on; returns what it held.
+fn verify(image: &Image, least: u64) -> Result<Held, String> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     image.write(&root);
-    catch_unwind(AssertUnwindSafe(|| child::runtime().block_on(open_and_compare(&root, held))))
+    catch_unwind(AssertUnwindSafe(|| child::runtime().block_on(open_and_compare(&root, least))))
         .unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             Err(text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic").to_owned())
@@ -150,31 +158,12 @@ fn verify(image: &Image, held: u64) -> Result<u64, String> {
         })
 }
 
-async fn open_and_compare(root: &Path, held: u64) -> Result<u64, String> {
+async fn open_and_compare(root: &Path, least: u64) -> Result<Held, String> {
     let (store, contents) = Store::open(&root.join("store"), &workload::options())
         .map_err(|error| error.to_string())?;
-    let held = workload::compare(&store, &contents, held).await;
-    let next = workload::submission(held);
+    let held = workload::compare(&store, &contents, least).await;
+    let next = workload::submission(held.submissions);
     store.submit(next, Urgency::Now, None).await.map_err(|error| error.to_string())?;
     store.close().await.map_err(|error| error.to_string())?;
     Ok(held)
-}
-
-fn table(cuts: &[Cut]) -> String {
-    let mut table = String::from(
-        "| model | cuts | while opening | failed | most submissions | and readings |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
-    for model in Model::EACH {
-        let of_model = || cuts.iter().filter(|cut| cut.model == model);
-        let all = of_model().count();
-        let opening = of_model().filter(|cut| cut.opening).count();
-        let failed = of_model().filter(|cut| cut.outcome.is_err()).count();
-        let most = of_model().flat_map(|cut| &cut.outcome).map(|(_, held)| *held).max();
-        let most = most.unwrap_or(0);
-        let readings = workload::readings_before(most);
-        writeln!(table, "| {model} | {all} | {opening} | {failed} | {most} | {readings} |")
-            .unwrap();
-    }
-    table
 }

@@ -5,12 +5,13 @@
 use crate::random::scrambled;
 use capteur::{
     model::{
-        Channel, ChannelState, DeviceId, DeviceRecord, LogEntry, LogKind, Marks, Reading, Timestamp,
+        Bucket, Channel, ChannelState, Clock, DeviceId, DeviceRecord, LogEntry, LogKind, Marks,
+        Reading, Timestamp, Width,
     },
-    store::{Change, Contents, Options, Store},
+    store::{Change, Contents, Limit, Options, Retention, Store},
 };
 use capteur_protocol::{Mac, Name, Pair, SessionId};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Devices that stay; others come and are removed.
 const DEVICES: u32 = 5;
@@ -19,9 +20,38 @@ const PACE: i64 = 60_000;
 /// When the first one is, in ms since the Unix epoch: 22 November 2025, 08:26:40 UTC.
 const START: i64 = 1_763_800_000_000;
 const HOUR: i64 = 3_600_000;
+const ALL_TIME: (Timestamp, Timestamp) = (Timestamp::MIN, Timestamp::MAX);
 
+/// A time at which every half day of the workload is over, and is to be compacted at once.
+struct LongAfter;
+
+impl Clock for LongAfter {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(START + 1000 * 24 * HOUR)
+    }
+}
+
+/// Readings from before this time may go: those of when the clock knew nothing.
+fn cutoff() -> Timestamp {
+    Timestamp::from_millis(START - 100 * 24 * HOUR)
+}
+
+/// How the store is opened that is compared: with upkeep all the time, but nothing that it has may
+/// go meanwhile.
 pub(crate) fn options() -> Options {
-    Options { commit_interval: Duration::from_millis(20) }
+    Options {
+        commit_interval: Duration::from_millis(20),
+        retention: Retention::default(),
+        upkeep_interval: Duration::from_millis(1),
+        clock: Arc::new(LongAfter),
+    }
+}
+
+/// How the store is opened that is written to: what is old may go as well.
+pub(crate) fn options_to_write() -> Options {
+    let age = (LongAfter.now().millis() - cutoff().millis()).cast_unsigned();
+    let raw = Limit { age: Some(Duration::from_millis(age)), bytes: None };
+    Options { retention: Retention { raw, ..Retention::default() }, ..options() }
 }
 
 /// The first submission that the store does not have, going by the counters.
@@ -55,11 +85,6 @@ pub(crate) fn submission(number: u64) -> Vec<Change> {
     changes
 }
 
-/// How many readings there are in the submissions before this one, those of guests not counted.
-pub(crate) fn readings_before(number: u64) -> usize {
-    (0..number).map(|number| readings(number).count()).sum()
-}
-
 /// One to some thousand readings: now and then a flood of one series, that fills several chunks.
 fn readings(number: u64) -> impl Iterator<Item = Reading> {
     let hash = scrambled(number);
@@ -74,9 +99,9 @@ fn readings(number: u64) -> impl Iterator<Item = Reading> {
         let series = number / 4 % 15 + own % series;
         // Spread over the time until the next submission, as a rule.
         let spread = i64::try_from(n).unwrap() * PACE / i64::try_from(count).unwrap();
-        let late = match own >> 8 & 127 {
-            0 => i64::try_from(own >> 16 & 63).unwrap() * HOUR,
-            1..8 => i64::try_from(own >> 16 & 0xFFFF).unwrap(),
+        let late = match own >> 8 & 1023 {
+            0 => i64::try_from(own >> 18 & 15).unwrap() * HOUR,
+            1..64 => i64::try_from(own >> 18 & 0xFFFF).unwrap(),
             _ => 0,
         };
         Reading {
@@ -88,14 +113,14 @@ fn readings(number: u64) -> impl Iterator<Item = Reading> {
     })
 }
 
-/// The hub's clock at a submission: it steps back by some minutes, and ahead by days, and
+/// The hub's clock at a submission: it steps back by some minutes, and ahead by hours, and
 /// sometimes knows nothing yet.
 fn clock(number: u64) -> i64 {
     let uptime = i64::try_from(number).unwrap() * PACE;
     match number % 128 {
         40..44 => START + uptime - 5 * PACE,
-        80..84 => START + uptime + 50 * HOUR,
-        100..103 => uptime,
+        80..84 => START + uptime + 12 * HOUR,
+        96..104 => uptime,
         _ => START + uptime,
     }
 }
@@ -133,12 +158,12 @@ fn line(number: u64) -> (DeviceId, LogEntry) {
 
 /// The device that a submission brings.
 fn guest(number: u64) -> Option<DeviceId> {
-    let id = DEVICES + u32::try_from(number / 3).unwrap();
-    number.is_multiple_of(3).then_some(DeviceId(id))
+    let id = DEVICES + u32::try_from(number / 10).unwrap();
+    number.is_multiple_of(10).then_some(DeviceId(id))
 }
 
 fn guest_readings(number: u64) -> impl Iterator<Item = Reading> {
-    let count = if number.is_multiple_of(12) { 700 } else { 5 };
+    let count = if number.is_multiple_of(20) { 1500 } else { 5 };
     guest(number).into_iter().flat_map(move |device| {
         (0..count).map(move |n| Reading {
             device,
@@ -150,14 +175,27 @@ fn guest_readings(number: u64) -> impl Iterator<Item = Reading> {
 }
 
 fn next_device(number: u64) -> u32 {
-    DEVICES + u32::try_from(number / 3).unwrap() + 1
+    DEVICES + u32::try_from(number / 10).unwrap() + 1
+}
+
+/// What a store was found to hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Held {
+    pub(crate) submissions: u64,
+    pub(crate) readings: u64,
+    /// How many of these are in chunks.
+    pub(crate) sealed: u64,
+    /// How many old readings were let go.
+    pub(crate) retired: u64,
+    /// Whether there are buckets of hours, which compaction makes.
+    pub(crate) compacted: bool,
 }
 
 /// What a store has to hold.
 #[derive(Debug, Default)]
 struct Expected {
     readings: BTreeMap<(DeviceId, Channel), Vec<(Timestamp, u8)>>,
-    last: BTreeMap<(DeviceId, Channel), Option<ChannelState>>,
+    states: BTreeMap<(DeviceId, Channel), Option<ChannelState>>,
     records: BTreeMap<DeviceId, DeviceRecord>,
     lines: BTreeMap<DeviceId, Vec<LogEntry>>,
 }
@@ -190,58 +228,100 @@ impl Expected {
     fn take(&mut self, reading: &Reading) {
         let series = (reading.device, reading.channel);
         self.readings.entry(series).or_default().push((reading.at, reading.value));
-        let state = self.last.entry(series).or_default();
+        let state = self.states.entry(series).or_default();
         *state = Some(ChannelState::updated(*state, reading.value, reading.at));
     }
 }
 
 /// Compares the store with the submissions up to the one that it says it got to, which have to be
-/// all before `held` at least; returns how many those are.
-pub(crate) async fn compare(store: &Store, contents: &Contents, held: u64) -> u64 {
+/// the first `least` at least.
+pub(crate) async fn compare(store: &Store, contents: &Contents, least: u64) -> Held {
     let next = next_number(contents);
-    assert!(next >= held, "{held} submissions were on the medium, {next} are there");
+    assert!(next >= least, "{least} submissions were on the medium, {next} are there");
     let mut expected = Expected::before(next);
-    let stats = store.stats();
-    assert_eq!(stats.corrupt_values, 0, "damaged values");
-    let readings: usize = expected.readings.values().map(Vec::len).sum();
-    assert_eq!(stats.stored_readings, readings as u64, "the number of readings");
     assert_eq!(contents.devices, expected.records.into_values().collect::<Vec<_>>());
-    let last = contents.last.iter();
-    let last: BTreeMap<_, _> =
-        last.map(|&(device, channel, state)| ((device, channel), Some(state))).collect();
-    assert_eq!(last, expected.last);
+    let states = contents.last.iter();
+    let states: BTreeMap<_, _> =
+        states.map(|&(device, channel, state)| ((device, channel), Some(state))).collect();
+    assert_eq!(states, expected.states);
     // Of the guests, those that are there, and some that are not any more.
     let guests = (DEVICES..next_device(next)).rev().take(6);
+    let mut held = Held { submissions: next, ..Held::default() };
+    let readings: usize = expected.readings.values().map(Vec::len).sum();
     for device in (0..DEVICES).chain(guests).map(DeviceId) {
         for channel in Channel::ALL {
-            let expected = expected.readings.remove(&(device, channel)).unwrap_or_default();
-            let found = store
-                .readings(device, channel, Timestamp::MIN, Timestamp::MAX, usize::MAX)
-                .await
-                .unwrap();
-            compare_readings(&found, &expected, device, channel);
+            let readings = expected.readings.remove(&(device, channel)).unwrap_or_default();
+            held.readings += compare_readings(store, device, channel, &readings).await;
+            for width in [Width::Minute, Width::Hour] {
+                compare_buckets(store, device, channel, width, &readings).await;
+            }
         }
         let mut expected = expected.lines.remove(&device).unwrap_or_default();
         expected.reverse();
         assert_eq!(store.log(device, None, usize::MAX).await.unwrap(), expected);
     }
     assert!(expected.readings.is_empty() && expected.lines.is_empty());
-    next
+    let figures = store.stats();
+    assert_eq!(figures.stored_readings, held.readings, "the number of readings");
+    assert_eq!(figures.corrupt_values, 0, "damaged values");
+    held.sealed = held.readings - figures.unsealed_readings;
+    held.compacted = figures.hour_bytes > 0;
+    held.retired = readings as u64 - held.readings;
+    held
 }
 
-fn compare_readings(
-    found: &[(Timestamp, u8)],
-    expected: &[(Timestamp, u8)],
+/// Returns how many readings there are.
+async fn compare_readings(
+    store: &Store,
     device: DeviceId,
     channel: Channel,
+    expected: &[(Timestamp, u8)],
+) -> u64 {
+    let what = format!("readings of {device:?} {channel}");
+    let readings = |(from, to)| store.readings(device, channel, from, to, usize::MAX);
+    let found = readings(ALL_TIME).await.unwrap();
+    let (old, kept) = expected.split_at(expected.partition_point(|&(at, _)| at < cutoff()));
+    let (found_old, found_kept) = found.split_at(found.partition_point(|&(at, _)| at < cutoff()));
+    same(&what, found_kept, kept);
+    // Of the old ones some may have gone, and no other have come.
+    let mut rest = old.iter();
+    assert!(found_old.iter().all(|found| rest.any(|old| old == found)), "old {what} differ");
+    if let [.., from, _, to] = kept[..kept.len() / 2] {
+        let within: Vec<_> =
+            kept.iter().filter(|(at, _)| (from.0..to.0).contains(at)).copied().collect();
+        same(&what, &readings((from.0, to.0)).await.unwrap(), &within);
+    }
+    found.len() as u64
+}
+
+/// The buckets of a channel sum up its readings: those as well that were let go.
+async fn compare_buckets(
+    store: &Store,
+    device: DeviceId,
+    channel: Channel,
+    width: Width,
+    readings: &[(Timestamp, u8)],
 ) {
+    let mut expected: Vec<Bucket> = Vec::new();
+    for &(at, value) in readings {
+        let bucket = Bucket::of(width, at.millis(), value);
+        match expected.last_mut().filter(|last| last.start == bucket.start) {
+            Some(last) => last.add(&bucket),
+            None => expected.push(bucket),
+        }
+    }
+    let (from, to) = ALL_TIME;
+    let found = store.buckets(device, channel, width, from, to, usize::MAX).await.unwrap();
+    same(&format!("{width:?} buckets of {device:?} {channel}"), &found, &expected);
+}
+
+fn same<T: std::fmt::Debug + PartialEq>(what: &str, found: &[T], expected: &[T]) {
     if found == expected {
         return;
     }
     let same = found.iter().zip(expected).take_while(|(found, expected)| found == expected).count();
     panic!(
-        "{device:?} {channel}: {} readings and not {}; the first that differs is number {same}: \
-         {:?} and not {:?}",
+        "{} {what} and not {}; the first that differs is number {same}: {:?} and not {:?}",
         found.len(),
         expected.len(),
         found.get(same),
