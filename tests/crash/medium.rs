@@ -94,11 +94,22 @@ impl Image {
         inodes
     }
 
-    /// What the two have that is not the same.
+    /// What the two have that is not the same, but for room that is only set aside: zeros at the
+    /// end of a file.
     pub(crate) fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a Path> {
+        let content = |image: &'a Self, path: &Path| {
+            image.0.get(path).map(|file| file.as_ref().map(|bytes| without_zeros(bytes)))
+        };
         let paths = self.0.keys().chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
-        paths.filter(|path| self.0.get(*path) != other.0.get(*path)).map(|path| &**path).collect()
+        paths
+            .filter(|path| content(self, path) != content(other, path))
+            .map(|path| &**path)
+            .collect()
     }
+}
+
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)]
 }
 
 /// A file or a folder, whatever it is called.
@@ -297,9 +308,11 @@ impl<'a> Medium<'a> {
 impl Content {
     fn apply(&mut self, change: &Change) {
         match (self, change) {
+            // Torn before its first byte.
+            (Self::File(_), Change::Write { bytes: [], .. }) => {}
             (Self::File(content), Change::Write { offset, bytes }) => {
                 let end = offset + bytes.len();
-                if !bytes.is_empty() && content.len() < end {
+                if content.len() < end {
                     content.resize(end, 0);
                 }
                 content[*offset..end].copy_from_slice(bytes);

@@ -94,7 +94,15 @@ fn cut(recording: &Recording, mut least: u64, random: &mut Random) -> Vec<Cut> {
             } else {
                 0..records.len() + 1
             };
-            (span.start + random.below(span.len()), model)
+            // Mostly when something has just happened that no sync covers yet.
+            let busy = |&instant: &usize| instant > 0 && records[instant - 1].is_change();
+            let busy: Vec<usize> = span.clone().filter(busy).collect();
+            let instant = if busy.is_empty() || random.one_in(4) {
+                span.start + random.below(span.len())
+            } else {
+                busy[random.below(busy.len())]
+            };
+            (instant, model)
         })
         .collect();
     plan.sort_by_key(|&(instant, _)| instant);

@@ -74,6 +74,21 @@ pub(crate) enum Record {
     },
 }
 
+impl Record {
+    /// Whether there is something now that is not on the medium.
+    pub(crate) fn is_change(&self) -> bool {
+        match self {
+            Self::Started | Self::Said(_) | Self::SyncBegun { .. } | Self::Synced { .. } => false,
+            Self::CreatedFile { .. }
+            | Self::CreatedFolder { .. }
+            | Self::Written { .. }
+            | Self::Resized { .. }
+            | Self::Renamed { .. }
+            | Self::Removed(_) => true,
+        }
+    }
+}
+
 impl Recorder {
     /// Compiles it, with the C compiler that Rust links with.
     pub(crate) fn compile() -> Self {
@@ -89,8 +104,8 @@ impl Recorder {
         Self { library, _folder: folder }
     }
 
-    /// Puts `image` into a folder and runs a child of `test` on the store in it, several times
-    /// over, each until it has done so many things. A run that follows another finds what a
+    /// Puts `before` into a folder and runs children of `test` on the store in it, one after the
+    /// other, each until it has done so many things. A run that follows another finds what a
     /// killed process leaves, synced or not.
     pub(crate) fn record(&self, test: &str, before: Image, runs: &[usize]) -> Recording {
         let dir = tempfile::tempdir().unwrap();
@@ -117,7 +132,10 @@ impl Recorder {
                 }
                 let _ = silence.recv_timeout(Duration::from_millis(5));
             };
-            assert!(status.success(), "the child that is recorded failed: {status}");
+            if !status.success() {
+                let kept = dir.keep();
+                panic!("the child failed: {status}; its files are kept in {}", kept.display());
+            }
         }
         let records = parse(&fs::read(&trace).unwrap());
         Recording { before, inodes, records, after: Image::read(&root) }
