@@ -16,6 +16,7 @@
 //! - `power_cut`: cuts replayed at random instants of what was recorded
 //! - `recorder.c`, `recording`: what a child does to the files, in order
 //! - `medium`: what of that a power cut leaves
+//! - `image`: some files and folders, in memory
 //! - `tally`: what was tried
 //! - `random`: chance that a seed repeats
 #![allow(
@@ -27,6 +28,7 @@
 )]
 
 mod child;
+mod image;
 mod kill;
 mod medium;
 mod power_cut;

@@ -9,14 +9,14 @@
 //! neighbours of what it writes, and names that come in another order within one folder.
 
 use crate::{
+    image::Image,
     random::Random,
     recording::{Record, Recording},
 };
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsString,
-    fmt, fs,
-    os::unix::fs::MetadataExt,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -52,64 +52,6 @@ impl fmt::Display for Model {
             Self::All => "all",
         })
     }
-}
-
-/// Files and folders below some folder: the bytes of each file, `None` for a folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Image(BTreeMap<PathBuf, Option<Vec<u8>>>);
-
-impl Image {
-    /// What is below `root`.
-    pub(crate) fn read(root: &Path) -> Self {
-        let mut image = Self::default();
-        let mut folders = vec![PathBuf::new()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(root.join(&folder)).unwrap() {
-                let entry = entry.unwrap();
-                let path = folder.join(entry.file_name());
-                if entry.file_type().unwrap().is_dir() {
-                    image.0.insert(path.clone(), None);
-                    folders.push(path);
-                } else {
-                    image.0.insert(path, Some(fs::read(entry.path()).unwrap()));
-                }
-            }
-        }
-        image
-    }
-
-    /// Creates `root` and all below it; returns the system's number of each.
-    pub(crate) fn write(&self, root: &Path) -> Vec<(PathBuf, u64)> {
-        fs::create_dir(root).unwrap();
-        let mut inodes = vec![(PathBuf::new(), fs::metadata(root).unwrap().ino())];
-        // Sorted: a folder comes before what is in it.
-        for (path, bytes) in &self.0 {
-            let name = root.join(path);
-            match bytes {
-                Some(bytes) => fs::write(&name, bytes).unwrap(),
-                None => fs::create_dir(&name).unwrap(),
-            }
-            inodes.push((path.clone(), fs::metadata(&name).unwrap().ino()));
-        }
-        inodes
-    }
-
-    /// What the two have that is not the same, but for room that is only set aside: zeros at the
-    /// end of a file.
-    pub(crate) fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a Path> {
-        let content = |image: &'a Self, path: &Path| {
-            image.0.get(path).map(|file| file.as_ref().map(|bytes| without_zeros(bytes)))
-        };
-        let paths = self.0.keys().chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
-        paths
-            .filter(|path| content(self, path) != content(other, path))
-            .map(|path| &**path)
-            .collect()
-    }
-}
-
-fn without_zeros(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)]
 }
 
 /// A file or a folder, whatever it is called.
@@ -379,5 +321,105 @@ impl Change<'_> {
             (offset, rest) = (offset + len, after);
             Some((page, part))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT_INODE: u64 = 1;
+    const FILE_INODE: u64 = 2;
+
+    /// What happens to an empty folder, and how it is in the end.
+    fn recording(records: Vec<Record>) -> Recording {
+        let inodes = vec![(PathBuf::new(), ROOT_INODE)];
+        Recording { before: Image::default(), inodes, records, after: Image::default() }
+    }
+
+    fn created() -> Record {
+        Record::CreatedFile { path: "new".into(), inode: FILE_INODE }
+    }
+
+    fn written(offset: usize, bytes: &[u8]) -> Record {
+        Record::Written { inode: FILE_INODE, offset, bytes: bytes.to_vec() }
+    }
+
+    fn synced(inode: u64) -> [Record; 2] {
+        [Record::SyncBegun { inode, thread: 9 }, Record::Synced { thread: 9 }]
+    }
+
+    fn renamed() -> Record {
+        Record::Renamed { from: "new".into(), to: "old".into() }
+    }
+
+    /// What many cuts of a model leave at the end.
+    fn left(model: Model, records: Vec<Record>) -> Vec<BTreeMap<PathBuf, Option<Vec<u8>>>> {
+        let recording = recording(records);
+        let mut medium = Medium::before(&recording);
+        recording.records.iter().for_each(|record| medium.take_in(record));
+        let mut random = Random::new(7);
+        (0..200).map(|_| medium.after_cut(model, &mut random).0).collect()
+    }
+
+    fn files<const N: usize>(files: [(&str, &[u8]); N]) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        files.into_iter().map(|(path, bytes)| (path.into(), Some(bytes.to_vec()))).collect()
+    }
+
+    #[test]
+    fn a_name_and_what_is_in_the_file_are_durable_each_by_its_own_sync() {
+        let mut records = vec![created(), written(0, b"one")];
+        records.extend(synced(FILE_INODE));
+        assert!(left(Model::None, records).iter().all(BTreeMap::is_empty));
+        let mut records = vec![created(), written(0, b"one")];
+        records.extend(synced(ROOT_INODE));
+        assert!(left(Model::None, records).iter().all(|left| *left == files([("new", b"")])));
+    }
+
+    #[test]
+    fn a_sync_covers_what_was_there_when_it_began() {
+        let [begun, done] = synced(FILE_INODE);
+        let mut records = vec![created()];
+        records.extend(synced(ROOT_INODE));
+        records.extend([written(0, b"one"), begun, written(3, b"two"), done]);
+        assert!(left(Model::None, records).iter().all(|left| *left == files([("new", b"one")])));
+    }
+
+    #[test]
+    fn a_rename_happens_as_a_whole_or_not_at_all() {
+        for model in [Model::Pages, Model::Prefix] {
+            let mut records = vec![created(), written(0, b"one")];
+            records.extend(synced(FILE_INODE));
+            records.extend(synced(ROOT_INODE));
+            records.push(renamed());
+            let left = left(model, records);
+            let (before, after) = (files([("new", b"one")]), files([("old", b"one")]));
+            assert!(left.iter().all(|left| *left == before || *left == after));
+            assert!(left.contains(&before) && left.contains(&after));
+        }
+    }
+
+    #[test]
+    fn pages_survive_one_without_the_other() {
+        let mut records = vec![created()];
+        records.extend(synced(ROOT_INODE));
+        records.push(written(PAGE - 1, &[1; PAGE + 1]));
+        let left = left(Model::Pages, records);
+        let pages = |first: &[u8], second: &[u8]| files([("new", &[first, second].concat())]);
+        let first = [&[0; PAGE - 1][..], &[1]].concat();
+        assert!(left.contains(&pages(b"", b"")) && left.contains(&pages(&first, b"")));
+        assert!(left.contains(&pages(&[0; PAGE], &[1; PAGE])));
+        assert!(left.contains(&pages(&first, &[1; PAGE])));
+    }
+
+    #[test]
+    fn a_torn_write_ends_between_two_sectors() {
+        let mut records = vec![created()];
+        records.extend(synced(ROOT_INODE));
+        records.push(written(100, &[1; 2 * SECTOR]));
+        for left in left(Model::Prefix, records) {
+            let len = left[Path::new("new")].as_ref().unwrap().len();
+            assert!([0, SECTOR, 2 * SECTOR, 100 + 2 * SECTOR].contains(&len), "{len}");
+        }
     }
 }

@@ -10,7 +10,8 @@
 
 use crate::{
     child,
-    medium::{Image, Medium, Model},
+    image::Image,
+    medium::{Medium, Model},
     random::Random,
     recording::{Record, Recorder, Recording},
     tally::Tally,
@@ -18,6 +19,7 @@ use crate::{
 };
 use capteur::store::{Store, Urgency};
 use std::{
+    fs,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -137,7 +139,8 @@ fn openings(records: &[Record]) -> Vec<Range<usize>> {
     let mut start = None;
     for (instant, record) in records.iter().enumerate() {
         match record {
-            Record::Started => start = Some(instant),
+            // The one before may have ended first.
+            Record::Started => openings.extend(start.replace(instant).map(|start| start..instant)),
             Record::Said(text) if text.lines().any(|line| child::holds(line).is_some()) => {
                 openings.extend(start.take().map(|start| start..instant + 1));
             }
@@ -169,6 +172,10 @@ fn verify(image: &Image, least: u64) -> Result<Held, String> {
 async fn open_and_compare(root: &Path, least: u64) -> Result<Held, String> {
     let (store, contents) = Store::open(&root.join("store"), &workload::options())
         .map_err(|error| error.to_string())?;
+    for entry in fs::read_dir(root.join("store")).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(!name.to_string_lossy().starts_with("damaged"), "the cut was taken for damage");
+    }
     let held = workload::compare(&store, &contents, least).await;
     let next = workload::submission(held.submissions);
     store.submit(next, Urgency::Now, None).await.map_err(|error| error.to_string())?;

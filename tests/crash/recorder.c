@@ -85,12 +85,13 @@ __attribute__((constructor)) static void start(void)
     record(STARTED, 0, 0, "", "", 0);
 }
 
-/* The path below the folder; NULL where it is elsewhere. */
+/* The path below the folder; NULL where it is elsewhere, or nothing is recorded yet. */
 static const char *below(const char *path)
 {
-    if (strncmp(path, folder, folder_len) != 0 || (path[folder_len] && path[folder_len] != '/'))
+    if (!folder_len || strncmp(path, folder, folder_len) != 0)
         return NULL;
-    return path[folder_len] ? path + folder_len + 1 : "";
+    path += folder_len;
+    return *path == '/' ? path + 1 : *path ? NULL : path;
 }
 
 static int path_of(int fd, char path[PATH_MAX])

@@ -1,6 +1,6 @@
 //! What a child does to the files of its store, in order: made by `recorder.c`.
 
-use crate::{child, medium::Image};
+use crate::{child, image::Image};
 use std::{
     ffi::OsStr,
     fs,
