@@ -2,7 +2,7 @@
 //! what a cut at a random instant would have left of it.
 //!
 //! A recording begins where a cut of the one before left off, so that there are cuts upon cuts; and
-//! half of them fall while the store opens.
+//! many of them fall while the store opens.
 //!
 //! `CAPTEUR_POWER_CUTS` sets the number of cuts (40), `CAPTEUR_POWER_CUT_SEED` the seed that the
 //! instants and what survives are drawn from. How the child's threads take turns is not in it: of a
