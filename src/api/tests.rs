@@ -6,6 +6,7 @@ use crate::{
     config::{self, Settings},
     events::Events,
     model::{Clock, Event, SystemClock},
+    nightly::LastBackup,
     registry,
     store::{self, Store},
 };
@@ -69,8 +70,9 @@ fn context(events: Events, folder: &Path) -> Context {
     };
     let (registry, task) = registry::start(parts, pending());
     tokio::spawn(task);
+    let (_, backups) = tokio::sync::watch::channel(LastBackup::default());
     let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
-    Context { registry, store, events, broker, clock, settings, mqtt_port: 1883 }
+    Context { registry, store, events, broker, clock, backups, settings, mqtt_port: 1883 }
 }
 
 struct Hub {
@@ -159,6 +161,7 @@ async fn what_is_not_there_is_a_problem_that_says_what_is_missing() {
         ("/api/v1/devices/nobody", "unknown-device"),
         ("/api/v1/devices/61:EC:ED:3B:25:B1", "unknown-device"),
         ("/api/v1/devices/nobody/log", "unknown-device"),
+        ("/api/v1/export?device=nobody", "unknown-device"),
         ("/api/v1/devices/nobody/readings/led", "unknown-device"),
         ("/api/v1/devices/nobody/readings/sound", "unknown-channel"),
         ("/api/v1/commands/1-42", "unknown-command"),
@@ -183,6 +186,8 @@ async fn every_resource_says_which_methods_it_knows() {
         ("/api/v1/devices/a/log", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a/readings/led", "GET, HEAD, OPTIONS"),
         ("/api/v1/commands/1-1", "GET, HEAD, OPTIONS"),
+        ("/api/v1/export", "GET, HEAD, OPTIONS"),
+        ("/api/v1/backup", "GET, HEAD, OPTIONS"),
         ("/api/v1/events", "GET, HEAD, OPTIONS"),
         ("/api/v1/health", "GET, HEAD, OPTIONS"),
         ("/api/v1/openapi.json", "GET, HEAD, OPTIONS"),
@@ -208,6 +213,12 @@ async fn head_answers_the_headers_of_get_without_a_body() {
         for name in ["content-type", "cache-control", "content-length"] {
             assert_eq!(get.headers().get(name), head.headers().get(name), "{path} {name}");
         }
+        assert!(head.bytes().await.unwrap().is_empty(), "{path}");
+    }
+    for path in ["/api/v1/export", "/api/v1/backup"] {
+        let (get, head) = (hub.get(path).await, hub.send(Method::HEAD, path).await);
+        assert_eq!(head.status(), StatusCode::OK, "{path}");
+        assert_eq!(get.headers()["content-type"], head.headers()["content-type"], "{path}");
         assert!(head.bytes().await.unwrap().is_empty(), "{path}");
     }
     let events = hub.send(Method::HEAD, "/api/v1/events").await;
@@ -241,6 +252,9 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
         ("/api/v1/devices?x=1", "x"),
         ("/api/v1/health?x=1", "x"),
         ("/api/v1/events?x=1", "x"),
+        ("/api/v1/backup?x=1", "x"),
+        ("/api/v1/export?limit=1", "limit"),
+        ("/api/v1/export?channel=sound", "channel"),
         ("/api/v1/devices/a/readings/led?limit=0", "limit"),
         ("/api/v1/devices/a/log?before=yesterday", "before"),
     ] {

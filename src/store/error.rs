@@ -33,6 +33,19 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// The store is damaged, and there is no room for the new one that is to be made of it.
+    #[error(
+        "the store in {path} is damaged, and there is no room to recover it: {needed} bytes are \
+         needed beside it, {free} are free"
+    )]
+    NoRoom {
+        /// The folder of the store.
+        path: PathBuf,
+        /// How many bytes have to be free.
+        needed: u64,
+        /// How many are.
+        free: u64,
+    },
     /// The system refused to read or write.
     #[error("{path}: {source}")]
     Io {
@@ -63,6 +76,15 @@ pub enum StoreError {
     #[error("the store has failed and takes no more changes: {reason}")]
     Failed {
         /// Why the commit failed.
+        reason: String,
+    },
+    /// A backup is being made; there is one at a time.
+    #[error("a backup is being made already")]
+    BackupRunning,
+    /// A backup was not taken to its end.
+    #[error("the backup has ended early: {reason}")]
+    BackupCut {
+        /// Why.
         reason: String,
     },
     /// The store is closed.

@@ -90,6 +90,11 @@ pub(super) fn uncertain(span: &TimeSpan) -> Result<Pair, StoreError> {
     seal(key::uncertain(span.from), span, "a span of uncertain time")
 }
 
+/// The number that says which store this is.
+pub(super) fn lineage(number: u128) -> Result<Pair, StoreError> {
+    seal(key::lineage(), &number, "the number of the store")
+}
+
 /// A removed device's tombstone.
 pub(super) fn tombstone(id: DeviceId, tombstone: Tombstone) -> Result<Pair, StoreError> {
     seal(key::removed(id), &tombstone, "a tombstone")
