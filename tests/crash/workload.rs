@@ -237,6 +237,7 @@ impl Expected {
 /// Compares the store with the submissions up to the one that it says it got to, which have to be
 /// the first `least` at least.
 pub(crate) async fn compare(store: &Store, contents: &Contents, least: u64) -> Held {
+    assert_eq!(contents.recovery, None, "the crash was taken for damage");
     let next = next_number(contents);
     assert!(next >= least, "{least} submissions were on the medium, {next} are there");
     let mut expected = Expected::before(next);
