@@ -65,13 +65,13 @@ static void record(enum kind kind, uint64_t inode, uint64_t number, const char *
 }
 
 /* Carries a call out and, where it has worked, records it. */
-#define DO(call, worked, ...)             \
-    ({                                    \
-        pthread_mutex_lock(&lock);        \
-        long done = (call);               \
-        if (worked) record(__VA_ARGS__);  \
-        pthread_mutex_unlock(&lock);      \
-        done;                             \
+#define DO(call, worked, ...)            \
+    ({                                   \
+        pthread_mutex_lock(&lock);       \
+        long done = (call);              \
+        if (worked) record(__VA_ARGS__); \
+        pthread_mutex_unlock(&lock);     \
+        done;                            \
     })
 
 __attribute__((constructor)) static void start(void)
