@@ -9,6 +9,7 @@
 //! - `devices`: rename, forget, and what the log says of it
 //! - `led`: commands and their ends
 //! - `pages`: readings and logs, page by page
+//! - `transfer`: backups and exports
 //! - `stream`: replay, a slow reader, a new run of the hub
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -19,3 +20,4 @@ mod led;
 mod pages;
 mod reader;
 mod stream;
+mod transfer;

@@ -66,6 +66,7 @@ impl Disk {
             devices: self.devices.values().cloned().collect(),
             marks: self.marks,
             last: self.last.iter().map(|((id, channel), last)| (*id, *channel, *last)).collect(),
+            ..Contents::default()
         }
     }
 }
