@@ -202,6 +202,7 @@ mod tests {
             joined_at: None,
             left_at: None,
             channels,
+            info: None,
         };
         let mut text = Text::default();
         devices(&mut text, &[device]);

@@ -2,7 +2,9 @@
 
 use crate::{
     broker::{ConnectionId, Origin},
-    model::{Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState, SESSIONS_OPEN_MAX},
+    model::{
+        Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState, Info, SESSIONS_OPEN_MAX,
+    },
 };
 use capteur_protocol::{Mac, MacText, Name, Pair, SessionId};
 use std::collections::HashMap;
@@ -29,6 +31,8 @@ pub(super) struct Entry {
     pub(super) state: DeviceState,
     /// The last value of each channel.
     pub(super) channels: Channels,
+    /// What it told about itself in its session.
+    pub(super) info: Option<Box<Info>>,
     /// The connection that it is online on; `None` while it is not online.
     pub(super) owner: Option<Origin>,
     /// Connections that it was online on before, in the same session, and that have not ended.
@@ -47,6 +51,7 @@ impl Entry {
             record,
             state: DeviceState::Offline,
             channels: Channels::default(),
+            info: None,
             owner: None,
             former: Vec::new(),
             connections: Vec::new(),
@@ -84,6 +89,7 @@ impl Entry {
             joined_at,
             left_at,
             channels,
+            info: self.info.as_deref().cloned(),
         }
     }
 }
