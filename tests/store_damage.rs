@@ -379,9 +379,12 @@ fn the_undamaged_stores_have_everything() {
     check_file(&ORIGINALS.dir.path().join("store-20251122T100000Z.capteur")).unwrap();
 }
 
+/// Damages the bytes of a file.
+type Ruin = fn(&mut Vec<u8>, &mut Random);
+
 #[test]
 fn a_log_damaged_anywhere_is_recovered_or_whole() {
-    let kinds: [(&str, fn(&mut Vec<u8>, &mut Random)); 5] = [
+    let kinds: [(&str, Ruin); 5] = [
         ("a flipped bit", |bytes, random| {
             let at = random.below(bytes.len());
             bytes[at] ^= 1 << random.below(8);
@@ -495,6 +498,9 @@ fn without_a_backup_a_lost_log_makes_an_empty_store_that_says_so() {
     runtime().block_on(store.close()).unwrap();
 }
 
+/// Damages a store.
+type Damage = Box<dyn Fn(&Copy)>;
+
 #[test]
 fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
     let snapshot = |change: fn(&mut Vec<u8>)| {
@@ -508,7 +514,6 @@ fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
     };
     let file =
         |name: &'static str, change: fn(&mut Vec<u8>)| move |copy: &Copy| copy.change(name, change);
-    type Damage = Box<dyn Fn(&Copy)>;
     // What was done, and whether it counts as damage.
     let damages: Vec<(&str, bool, Damage)> = vec![
         (

@@ -386,6 +386,7 @@ async fn a_damaged_value_is_left_out_and_counted() {
     let store = open(&dir);
     put(&store, vec![device(1), device(2), reading(1, 0, 1)]).await;
     store.close().await.unwrap();
+    std::fs::remove_file(dir.path().join("sled/CLOSED")).unwrap();
     let db = sled::open(dir.path().join("sled")).unwrap();
     let tree = db.open_tree("d").unwrap();
     let (key, mut value) = tree.scan_prefix([1]).next().unwrap().unwrap();

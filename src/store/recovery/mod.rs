@@ -117,20 +117,30 @@ pub(super) fn open<T>(
     path: &Path,
     commit_interval: Duration,
     now: Timestamp,
-    mut read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
+    read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
 ) -> Result<Opened<T>, StoreError> {
     let folder = Arc::new(Folder::lock(path)?);
     folder.finish_swap()?;
+    open_in(&folder, commit_interval, now, read)
+}
+
+/// As [`open`], in a folder that is locked already.
+pub(super) fn open_in<T>(
+    folder: &Arc<Folder>,
+    commit_interval: Duration,
+    now: Timestamp,
+    mut read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
+) -> Result<Opened<T>, StoreError> {
     let mut recovered = false;
-    let (engine, content) = match attempt(&folder, commit_interval, &mut read) {
+    let (engine, content) = match attempt(folder, commit_interval, &mut read) {
         Err(error) if is_damage(&error) => {
-            recover(&folder, &reason(&error), now)?;
+            recover(folder, &reason(&error), now)?;
             recovered = true;
-            attempt(&folder, commit_interval, &mut read)?
+            attempt(folder, commit_interval, &mut read)?
         }
         opened => opened?,
     };
-    Ok(Opened { engine, content, recovery: Recovery::last(path), recovered })
+    Ok(Opened { engine, content, recovery: Recovery::last(folder.path()), recovered })
 }
 
 /// Has the database in this folder rebuilt when it is opened next.
