@@ -589,6 +589,43 @@ fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
 }
 
 #[test]
+fn a_recovered_store_goes_on_and_is_recovered_again() {
+    let copy = Copy::of("killed").with_backup();
+    let (device, channel) = (DeviceId(1), Channel::Led);
+    let reading = |n: i64| {
+        let at = Timestamp::from_millis(START + n);
+        Change::Reading(Reading { device, channel, value: u8::from(n % 2 == 0), at })
+    };
+    for round in 0..3 {
+        fs::write(copy.database().join("REPAIR"), "a test").unwrap();
+        let (store, contents) = Store::open(copy.path(), &options()).unwrap();
+        assert!(contents.recovered);
+        runtime().block_on(async {
+            for n in 0..3000 {
+                let changes = vec![reading(round * 3000 + n)];
+                store.submit(changes, Urgency::Interval, None).await.unwrap();
+            }
+            store.close().await.unwrap();
+        });
+    }
+    fs::write(copy.database().join("REPAIR"), "a test").unwrap();
+    let (store, contents) = Store::open(copy.path(), &options()).unwrap();
+    let recovery = contents.recovery.unwrap();
+    assert_eq!((recovery.lost_readings, recovery.lost_commits), (0, 0), "{recovery:?}");
+    let all = (Timestamp::MIN, Timestamp::MAX);
+    runtime().block_on(async {
+        let found = store.readings(device, channel, all.0, all.1, usize::MAX).await.unwrap();
+        let times: Vec<_> = found.iter().map(|reading| reading.0.millis() - START).collect();
+        assert_eq!(times, (0..9000).collect::<Vec<_>>());
+        for (&(device, channel), written) in WRITTEN.iter().filter(|(key, _)| key.0.0 != REMOVED) {
+            let found = store.readings(device, channel, all.0, all.1, usize::MAX).await.unwrap();
+            assert!(found == *written, "{device:?} {channel}");
+        }
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
 fn what_a_recovery_can_not_help_is_refused_and_nothing_is_touched() {
     let copy = Copy::of("closed");
     copy.change("FORMAT", |bytes| {
