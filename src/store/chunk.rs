@@ -15,7 +15,7 @@
 //! value (u8).
 //!
 //! Codec 1 has the period of a clock (u64, ms in 16.16 fixed point), the
-//! [column] of how far each reading's time is from that clock's, and the column of
+//! [column](mod@super::column) of how far each reading's time is from that clock's, and the column of
 //! the values. A sensor on a schedule is some ms early or late, and not more so the longer the
 //! schedule runs: what is left is that jitter alone, where the difference to the reading before
 //! would have it twice. A reading a second with ±20 ms of jitter and ±1 of noise in its value
