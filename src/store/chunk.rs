@@ -21,8 +21,6 @@
 //! would have it twice. A reading a second with ±20 ms of jitter and ±1 of noise in its value
 //! takes 0.97 bytes in a full chunk.
 
-#![allow(dead_code, reason = "the writer and the reader use it next")]
-
 use super::{
     column, envelope,
     error::Corrupt,

@@ -19,8 +19,6 @@
 //! apart and in the order of their arrival. `through` is the last frame whose readings are in the
 //! value; `part` tells apart the chunks of one seal.
 
-#![allow(dead_code, reason = "the tables of chunks and rollups get their first users next")]
-
 use super::series::Series;
 use crate::model::{DeviceId, Timestamp, Width};
 
@@ -182,6 +180,17 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 pub(super) fn device_of(key: &[u8]) -> Option<DeviceId> {
     let (&(DEVICE | LOG | REMOVED | LOG_USAGE), rest) = key.split_first()? else { return None };
     rest.first_chunk().map(|id| DeviceId(u32::from_be_bytes(*id)))
+}
+
+/// The device of a log line's key.
+pub(super) fn log_device_of(key: &[u8]) -> Option<DeviceId> {
+    (key.first() == Some(&LOG)).then(|| device_of(key))?
+}
+
+/// The time of a log line's key.
+pub(super) fn log_time_of(key: &[u8]) -> Option<Timestamp> {
+    let mut rest = key.strip_prefix(&log_prefix(log_device_of(key)?)[..])?;
+    Some(Timestamp::from_millis(time_of(take(&mut rest)?)))
 }
 
 /// The sequence number of a frame's key.

@@ -1,14 +1,15 @@
-//! The bodies of device records, counters, log lines and tombstones.
+//! The bodies of device records, counters, log lines, tombstones and what is known of a series.
 //!
-//! Records, counters and tombstones are postcard; a log line is JSON, since its kind is an
+//! All but log lines are postcard; a log line is JSON, since its kind is an
 //! internally tagged enum, which only a self-describing format can read back.
 
+use super::series::Series;
 use super::{
     envelope,
     error::{Corrupt, StoreError},
     key,
 };
-use crate::model::{DeviceId, DeviceRecord, LogEntry, Marks};
+use crate::model::{ChannelState, DeviceId, DeviceRecord, LogEntry, Marks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of each of these bodies that is written.
@@ -23,6 +24,44 @@ pub(super) struct Tombstone {
     /// The last frame that may hold readings of the device: once it and all before it have been
     /// rewritten or dropped, the tombstone can go.
     pub(super) last_frame: u64,
+}
+
+/// What is known of a series beside its readings, as of its last seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct SeriesRecord {
+    /// The readings of all frames up to this one are in chunks.
+    pub(super) sealed: u64,
+    /// The longest time that any of its chunks spans, in ms.
+    pub(super) span_max: u32,
+    /// How many readings its chunks hold.
+    pub(super) readings: u64,
+    /// What its chunks take, in bytes of keys and values.
+    pub(super) raw_bytes: u64,
+    /// What its buckets of minutes take, compacted or not.
+    pub(super) minute_bytes: u64,
+    /// What its buckets of hours take.
+    pub(super) hour_bytes: u64,
+    /// The last reading, in the order of their arrival.
+    pub(super) last: Option<ChannelState>,
+}
+
+/// What a device's log takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct LogUsage {
+    /// How many lines.
+    pub(super) lines: u64,
+    /// Bytes of keys and values.
+    pub(super) bytes: u64,
+}
+
+/// What is known of a series.
+pub(super) fn series(series: Series, record: &SeriesRecord) -> Result<Pair, StoreError> {
+    seal(key::series(series), record, "a series")
+}
+
+/// What a device's log takes.
+pub(super) fn log_usage(id: DeviceId, usage: &LogUsage) -> Result<Pair, StoreError> {
+    seal(key::log_usage(id), usage, "the size of a log")
 }
 
 /// A device's record.
@@ -50,7 +89,7 @@ pub(super) fn log(id: DeviceId, entry: &LogEntry, order: u64) -> Result<Pair, St
     Ok((key, value))
 }
 
-/// Reads a device record, counters or a tombstone back.
+/// Reads anything but a log line back.
 pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
     let body = envelope::open_version(key, VERSION, value)?;
     match postcard::take_from_bytes(body) {
@@ -156,6 +195,34 @@ mod tests {
             prop_assert_eq!(open(&key, &value), Ok(counters));
             let (key, value) = tombstone(DeviceId(3), Tombstone { last_frame }).unwrap();
             prop_assert_eq!(open(&key, &value), Ok(Tombstone { last_frame }));
+            let usage = LogUsage { lines: boots, bytes: last_frame };
+            let (key, value) = log_usage(DeviceId(3), &usage).unwrap();
+            prop_assert_eq!(open(&key, &value), Ok(usage));
+        }
+
+        #[test]
+        fn what_is_known_of_a_series_comes_back(
+            number: u64,
+            sealed: u64,
+            span_max: u32,
+            bytes: (u64, u64, u64),
+            last: Option<(u8, i32, i32)>,
+        ) {
+            let mut record = SeriesRecord {
+                sealed,
+                span_max,
+                readings: sealed,
+                raw_bytes: bytes.0,
+                minute_bytes: bytes.1,
+                hour_bytes: bytes.2,
+                last: None,
+            };
+            record.last = last.map(|(value, at, changed_at)| {
+                let [at, changed_at] = [at, changed_at].map(|at| Timestamp::from_millis(at.into()));
+                ChannelState { value, at, changed_at }
+            });
+            let (key, value) = super::series(Series::from_number(number), &record).unwrap();
+            prop_assert_eq!(open(&key, &value), Ok(record));
         }
 
         #[test]

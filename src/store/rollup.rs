@@ -9,12 +9,10 @@
 //! length (u64)
 //! ```
 //!
-//! Then come five [columns](mod@super::column): of the numbers of readings, of the means, rounded
+//! Then come five columns (see [`column`](mod@super::column)): of the numbers of readings, of the means, rounded
 //! down, of what is left of the sums then, and of how far the lowest and the highest values are
 //! from the means. A bucket of 60 readings with ±1 of noise takes 1.7 bytes in a full block of
 //! minutes.
-
-#![allow(dead_code, reason = "the writer and the reader use it next")]
 
 use super::{
     column,

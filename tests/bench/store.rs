@@ -60,7 +60,7 @@ fn fill(table: &mut Table, ours: &Path, theirs: &Path) -> Outcome<()> {
     let hub = store_worker::run(Job::Write(FILL), ours)?;
     let peer = sqlite::fill(theirs, FILL, SQLITE_COMMIT)?;
     let readings = FILL.readings();
-    let per_second = |answer: &Value| Ok(readings / number(answer, "seconds")?);
+    let per_second = |answer: &Value| number(answer, "seconds").map(|seconds| readings / seconds);
     let name = |what: &str| format!("{what}, 10 million readings of 100 series");
     table.push(
         Figure::new(name("readings taken"), Unit::PerSecond, per_second(&hub)?)

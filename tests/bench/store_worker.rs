@@ -32,6 +32,12 @@ pub(crate) const ARGUMENT: &str = "store-worker";
 /// When the first reading is, in ms since the Unix epoch: the beginning of a UTC day.
 pub(crate) const BEGIN: i64 = 1_700_006_400_000;
 
+/// The channel of every reading.
+const CHANNEL: Channel = Channel::Photoresistor;
+
+/// The device of the queries.
+const DEVICE: DeviceId = DeviceId(0);
+
 /// How often a query is repeated; its figure is the median.
 const QUERIES: usize = 21;
 
@@ -185,7 +191,7 @@ async fn write(folder: &Path, course: Course) -> Outcome<Value> {
 /// Opens the store and writes readings, all of which are on the medium in the end.
 async fn fill(folder: &Path, course: Course) -> Outcome<(Store, Value)> {
     let clock = Arc::new(ReadingsClock(AtomicI64::new(BEGIN)));
-    let (store, _) = Store::open(folder, &options(Arc::clone(&clock)))?;
+    let (store, _) = Store::open(folder, &options(clock.clone()))?;
     if course.from == 0 {
         let record = |series| Ok(Change::PutDevice(Box::new(device(series)?)));
         let records: Outcome<_> = (0..course.series).map(record).collect();
@@ -251,9 +257,6 @@ async fn time_query(
     let seconds = Timings::new(times).percentile_ms(50) / 1000.0;
     Ok(json!({ "seconds": seconds, "first": first, "rows": found, "resident": resident }))
 }
-
-/// The device of the queries.
-const DEVICE: DeviceId = DeviceId(0);
 
 /// A clock that goes with the readings.
 #[derive(Debug)]
