@@ -1,5 +1,5 @@
 //! The figures that Capteur promises, each beside mosquitto with a subscriber of the same kind, or
-//! beside SQLite where it is about what is stored.
+//! beside `SQLite` where it is about what is stored.
 //!
 //! ```text
 //! scripts/bench                 all figures

@@ -1,4 +1,4 @@
-//! SQLite with a row and an index entry for each reading, from Python: the stack that a hub of this
+//! `SQLite` with a row and an index entry for each reading, from Python: what a hub of this
 //! kind is mostly built on.
 
 use crate::{Outcome, process, store_worker::Course};

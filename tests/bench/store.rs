@@ -1,4 +1,4 @@
-//! The store with ten million readings in it, beside SQLite with a row and an index entry for each.
+//! The store with ten million readings in it, beside `SQLite` with a row and an index entry for each.
 
 use crate::{
     Outcome,
@@ -23,13 +23,13 @@ const PACED: [Course; 2] = [
     Course { series: 20, from: 0, to: 3_600, seconds: 1, commits: true },
 ];
 
-/// SQLite writes the same for each reading from the beginning on, so that ten minutes will do.
+/// `SQLite` writes the same for each reading from the beginning on, so that ten minutes will do.
 const PACED_SQLITE_TO: u32 = 600;
 
 /// A reading a minute for a year.
 const YEAR: Course = Course { series: 1, from: 0, to: 365 * 1_440, seconds: 60, commits: false };
 
-/// Rows of a commit of SQLite, where it writes as fast as it can.
+/// Rows of a commit of `SQLite`, where it writes as fast as it can.
 const SQLITE_COMMIT: u32 = 1_000;
 
 const DAY: u32 = 86_400;

@@ -44,6 +44,10 @@ const QUERIES: usize = 21;
 /// How often upkeep looks for what to do: the readings of a day are written in half a minute.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often space in the file is reclaimed: about once a commit, as in the hub, where here a second
+/// of readings is committed in some milliseconds.
+const RECLAIM_INTERVAL: Duration = Duration::from_millis(5);
+
 /// How long the store's figures have to stay the same for its upkeep to have come to its end.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -184,7 +188,8 @@ async fn write(folder: &Path, course: Course) -> Outcome<Value> {
     answer["raw"] = stats.raw_bytes.into();
     answer["minutes"] = stats.minute_bytes.into();
     answer["hours"] = stats.hour_bytes.into();
-    answer["file"] = process::disk_usage(folder)?.into();
+    // Without the ballast that is kept beside it.
+    answer["file"] = process::disk_usage(&folder.join("sled"))?.into();
     Ok(answer)
 }
 
@@ -269,7 +274,12 @@ impl Clock for ReadingsClock {
 }
 
 fn options(clock: Arc<dyn Clock>) -> Options {
-    Options { upkeep_interval: UPKEEP_INTERVAL, clock, ..Options::default() }
+    Options {
+        upkeep_interval: UPKEEP_INTERVAL,
+        reclaim_interval: Some(RECLAIM_INTERVAL),
+        clock,
+        ..Options::default()
+    }
 }
 
 fn change((series, at, value): (u32, i64, u8)) -> Change {
