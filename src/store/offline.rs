@@ -17,11 +17,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
-
-/// How often a database that nobody writes to would commit.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A store could not be restored or compacted. What it was, it still is.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +128,8 @@ pub fn compact(path: &Path, now: Timestamp) -> Result<Compacted, OfflineError> {
         return Err(OfflineError::Absent { path: path.to_owned() });
     }
     let before = bytes_of(folder.database())?;
-    let opened = recovery::open_in(&folder, COMMIT_INTERVAL, now, |engine| Content::of(engine))?;
+    let opened =
+        recovery::open_in(&folder, engine::RECLAIM_INTERVAL, now, |engine| Content::of(engine))?;
     let (engine, (live, damaged)) = (opened.engine, opened.content);
     room(&folder, live.bytes)?;
     let mut builder = Builder::start(&folder, Lineage::Kept)?;
@@ -168,8 +165,8 @@ fn put_in_place(
     let aside = folder.place_aside(Purpose::Replaced, now)?;
     let replaced = folder::exists(folder.database())?.then(|| aside.clone());
     built.swap(&aside)?;
-    let found =
-        Engine::open(Arc::clone(folder), COMMIT_INTERVAL).and_then(|engine| Content::of(&engine));
+    let found = Engine::open(Arc::clone(folder), engine::RECLAIM_INTERVAL)
+        .and_then(|engine| Content::of(&engine));
     if found.as_ref().is_ok_and(|(found, damaged)| *found == content && *damaged == 0) {
         return Ok(replaced);
     }

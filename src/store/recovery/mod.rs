@@ -117,28 +117,28 @@ pub(super) struct Opened<T> {
 /// none of which a recovery could help; [`StoreError::Damaged`] if even the new database fails.
 pub(super) fn open<T>(
     path: &Path,
-    commit_interval: Duration,
+    reclaim_interval: Duration,
     now: Timestamp,
     read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
 ) -> Result<Opened<T>, StoreError> {
     let folder = Arc::new(Folder::lock(path)?);
     folder.finish_swap()?;
-    open_in(&folder, commit_interval, now, read)
+    open_in(&folder, reclaim_interval, now, read)
 }
 
 /// As [`open`], in a folder that is locked already.
 pub(super) fn open_in<T>(
     folder: &Arc<Folder>,
-    commit_interval: Duration,
+    reclaim_interval: Duration,
     now: Timestamp,
     mut read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
 ) -> Result<Opened<T>, StoreError> {
     let mut recovered = false;
-    let (engine, content) = match attempt(folder, commit_interval, &mut read) {
+    let (engine, content) = match attempt(folder, reclaim_interval, &mut read) {
         Err(error) if is_damage(&error) => {
             recover(folder, &reason(&error), now)?;
             recovered = true;
-            attempt(folder, commit_interval, &mut read)?
+            attempt(folder, reclaim_interval, &mut read)?
         }
         opened => opened?,
     };
@@ -179,7 +179,7 @@ pub(super) fn watched<T>(
 /// Steps 2 to 4.
 fn attempt<T>(
     folder: &Arc<Folder>,
-    commit_interval: Duration,
+    reclaim_interval: Duration,
     read: &mut impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
 ) -> Result<(Arc<Engine>, T), StoreError> {
     let database = folder.database();
@@ -214,7 +214,7 @@ fn attempt<T>(
         return Err(damaged(database, &why));
     }
     tail::save(database)?;
-    let engine = Arc::new(Engine::open(Arc::clone(folder), commit_interval)?);
+    let engine = Arc::new(Engine::open(Arc::clone(folder), reclaim_interval)?);
     let content = engine::caught(database, || {
         let last_frame = check_frames(&engine)?;
         if let Some(why) = tail::check(database, last_frame)? {
