@@ -43,6 +43,7 @@ pub(crate) fn options() -> Options {
         commit_interval: Duration::from_millis(20),
         retention: Retention::default(),
         upkeep_interval: Duration::from_millis(1),
+        reclaim_interval: None,
         min_free_bytes: 0,
         clock: Arc::new(LongAfter),
     }
