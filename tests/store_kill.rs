@@ -192,6 +192,7 @@ fn record(number: u64) -> DeviceRecord {
         left_at: Some(stamp(number)),
         session: None,
         offered: vec![Pair { name, session }; pairs],
+        replaced: None,
     }
 }
 

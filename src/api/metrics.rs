@@ -201,6 +201,7 @@ mod tests {
             joined_at: None,
             left_at: None,
             channels,
+            replaced: None,
         };
         let mut text = Text::default();
         devices(&mut text, &[device]);

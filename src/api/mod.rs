@@ -10,7 +10,7 @@
 //! - `query`, `body`: parameters and JSON bodies, refused by the name of what is wrong
 //! - `paging`: answers that are cut, and the link to the rest
 //! - `reply`: answers, and the headers that all of them carry
-//! - `devices`, `led`, `commands`, `readings`, `log`: the resources
+//! - `devices`, `replacement`, `led`, `commands`, `readings`, `log`: the resources
 //! - `stream`: the live stream as server-sent events
 //! - `health`, `metrics`: for monitors
 //! - `openapi`: the description of all of this, from the code
@@ -31,6 +31,7 @@ mod paging;
 mod problem;
 mod query;
 mod readings;
+mod replacement;
 mod reply;
 mod request;
 pub mod server;
@@ -104,6 +105,7 @@ impl Api {
 fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     let resources = [
         devices::routes(api),
+        replacement::routes(api),
         led::routes(api),
         commands::routes(api),
         readings::routes(api),

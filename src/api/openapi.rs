@@ -32,6 +32,8 @@ use warp::{
         super::devices::show,
         super::devices::rename,
         super::devices::forget,
+        super::replacement::replace,
+        super::replacement::undo,
         super::led::switch,
         super::commands::show,
         super::readings::show,

@@ -313,6 +313,7 @@ mod tests {
             joined_at: None,
             left_at: None,
             channels: Channels::default(),
+            replaced: None,
         };
         let channel = Channel::Photoresistor;
         let response = as_csv(&device, channel, &points(channel, &[0, 100]));

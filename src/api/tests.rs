@@ -168,6 +168,10 @@ async fn what_is_not_there_is_a_problem_that_says_what_is_missing() {
     }
     let delete = hub.send(Method::DELETE, "/api/v1/devices/nobody").await;
     assert_problem(delete, 404, "unknown-device").await;
+    let replace = "/api/v1/devices/nobody/replace";
+    assert_problem(hub.send(Method::DELETE, replace).await, 404, "unknown-device").await;
+    let replace = hub.request(Method::POST, replace).body("{\"mac\":\"61:EC:ED:3B:25:B2\"}");
+    assert_problem(replace.send().await.unwrap(), 404, "unknown-device").await;
     let led = hub.request(Method::PUT, "/api/v1/devices/nobody/led").body("{\"on\":true}");
     assert_problem(led.send().await.unwrap(), 404, "unknown-device").await;
 }
@@ -178,6 +182,7 @@ async fn every_resource_says_which_methods_it_knows() {
     for (path, allow) in [
         ("/api/v1/devices", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        ("/api/v1/devices/a/replace", "POST, DELETE, OPTIONS"),
         ("/api/v1/devices/a/led", "PUT, OPTIONS"),
         ("/api/v1/devices/a/log", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a/readings/led", "GET, HEAD, OPTIONS"),
@@ -189,7 +194,7 @@ async fn every_resource_says_which_methods_it_knows() {
         ("/problems/busy", "GET, HEAD, OPTIONS"),
         ("/", "GET, HEAD, OPTIONS"),
     ] {
-        let refused = hub.send(Method::POST, path).await;
+        let refused = hub.send(Method::TRACE, path).await;
         assert_eq!(refused.headers()["allow"], allow, "{path}");
         assert_problem(refused, 405, "method-not-allowed").await;
         let options = hub.send(Method::OPTIONS, path).await;
@@ -219,7 +224,13 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
     let hub = Hub::start().await;
     let put = |body: &'static str| hub.request(Method::PUT, "/api/v1/devices/a/led").body(body);
     let patch = |body: &'static str| hub.request(Method::PATCH, "/api/v1/devices/a").body(body);
+    let post =
+        |body: &'static str| hub.request(Method::POST, "/api/v1/devices/a/replace").body(body);
     for (request, status, kind, named) in [
+        (post("{}"), 400, "bad-request", "#/mac"),
+        (post("{\"mac\":5}"), 400, "bad-request", "#/mac"),
+        (post("{\"mac\":\"capteur02\"}"), 422, "invalid-mac", "#/mac"),
+        (post("{\"mac\":\"61-EC-ED-3B-25-B2\"}"), 422, "invalid-mac", "#/mac"),
         (put("{\"on\":true,\"of\":1}"), 400, "bad-request", "#/of"),
         (put("{\"on\":\"yes\"}"), 400, "bad-request", "#/on"),
         (put("{}"), 400, "bad-request", "#/on"),

@@ -11,8 +11,12 @@ use super::{
 use crate::model::{DeviceId, DeviceRecord, LogEntry, Marks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The version of each of these bodies that is written.
+/// The version of each of these bodies that is written, but for device records.
 const VERSION: u8 = 1;
+
+/// The version of device records that is written. Version 1, which is read as well, ends before
+/// `replaced`.
+const DEVICE_VERSION: u8 = 2;
 
 /// A key and the value to keep under it.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
@@ -27,17 +31,27 @@ pub(super) struct Tombstone {
 
 /// A device's record.
 pub(super) fn device(record: &DeviceRecord) -> Result<Pair, StoreError> {
-    seal(key::device(record.id), record, "a device record")
+    seal(key::device(record.id), DEVICE_VERSION, record, "a device record")
+}
+
+/// Reads a device record back.
+pub(super) fn open_device(key: &[u8], value: &[u8]) -> Result<DeviceRecord, Corrupt> {
+    match envelope::open(key, value)? {
+        // One more byte, postcard's `None`, makes version 2 of it.
+        (1, body) => decode(&[body, &[0]].concat()),
+        (DEVICE_VERSION, body) => decode(body),
+        (version, _) => Err(Corrupt::Version(version)),
+    }
 }
 
 /// The hub's counters.
 pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
-    seal(key::marks(), marks, "the counters")
+    seal(key::marks(), VERSION, marks, "the counters")
 }
 
 /// A removed device's tombstone.
 pub(super) fn tombstone(id: DeviceId, tombstone: Tombstone) -> Result<Pair, StoreError> {
-    seal(key::removed(id), &tombstone, "a tombstone")
+    seal(key::removed(id), VERSION, &tombstone, "a tombstone")
 }
 
 /// A line of a device's log; `order` says which came first of two of the same millisecond.
@@ -50,9 +64,12 @@ pub(super) fn log(id: DeviceId, entry: &LogEntry, order: u64) -> Result<Pair, St
     Ok((key, value))
 }
 
-/// Reads a device record, counters or a tombstone back.
+/// Reads counters or a tombstone back.
 pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
-    let body = envelope::open_version(key, VERSION, value)?;
+    decode(envelope::open_version(key, VERSION, value)?)
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Corrupt> {
     match postcard::take_from_bytes(body) {
         Ok((record, [])) => Ok(record),
         _ => Err(Corrupt::Body),
@@ -65,17 +82,22 @@ pub(super) fn open_log(key: &[u8], value: &[u8]) -> Result<LogEntry, Corrupt> {
     serde_json::from_slice(body).map_err(|_| Corrupt::Body)
 }
 
-fn seal(key: Vec<u8>, record: &impl Serialize, what: &'static str) -> Result<Pair, StoreError> {
+fn seal(
+    key: Vec<u8>,
+    version: u8,
+    record: &impl Serialize,
+    what: &'static str,
+) -> Result<Pair, StoreError> {
     let body = postcard::to_stdvec(record)
         .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
-    let value = envelope::seal(&key, VERSION, &body, what)?;
+    let value = envelope::seal(&key, version, &body, what)?;
     Ok((key, value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, CommandState, LogKind, SESSIONS_OPEN_MAX, Timestamp};
+    use crate::model::{Channel, CommandState, LogKind, Replaced, SESSIONS_OPEN_MAX, Timestamp};
     use capteur_protocol::{Mac, Name, Pair, SessionId};
     use proptest::{collection::vec, prelude::*};
 
@@ -100,6 +122,11 @@ mod tests {
             left_at: Some(Timestamp::MAX),
             session: Some(pair.clone()),
             offered: vec![pair; SESSIONS_OPEN_MAX],
+            replaced: Some(Replaced {
+                mac: Mac([255; 6]),
+                at: Timestamp::MAX,
+                absorbed: Some(DeviceId(u32::MAX)),
+            }),
         }
     }
 
@@ -108,7 +135,37 @@ mod tests {
         let record = largest();
         let (key, value) = device(&record).unwrap();
         assert!(value.len() <= 4_600, "{} bytes", value.len());
-        assert_eq!(open(&key, &value), Ok(record));
+        assert_eq!(open_device(&key, &value), Ok(record));
+    }
+
+    #[test]
+    fn a_device_record_of_version_1_is_read() {
+        // As the first version of the hub wrote it.
+        let body = [
+            &[7][..],
+            &[0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1],
+            &[9],
+            b"capteur01",
+            &[2, 4, 1, 6, 0, 0, 0],
+        ]
+        .concat();
+        let key = key::device(DeviceId(7));
+        let value = envelope::seal(&key, 1, &body, "a test").unwrap();
+        let record = DeviceRecord {
+            id: DeviceId(7),
+            mac: Mac([0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1]),
+            name: name("capteur01"),
+            first_seen: Timestamp::from_millis(1),
+            last_seen: Timestamp::from_millis(2),
+            joined_at: Some(Timestamp::from_millis(3)),
+            left_at: None,
+            session: None,
+            offered: Vec::new(),
+            replaced: None,
+        };
+        assert_eq!(open_device(&key, &value), Ok(record));
+        let value = envelope::seal(&key, 3, &body, "a test").unwrap();
+        assert_eq!(open_device(&key, &value), Err(Corrupt::Version(3)));
     }
 
     #[test]
@@ -119,6 +176,8 @@ mod tests {
             LogKind::Joined,
             LogKind::Left,
             LogKind::Renamed { from: name("capteur01"), to: name("Évier ☀"), by: by() },
+            LogKind::Replaced { from: Mac([1; 6]), to: Mac([2; 6]), by: by() },
+            LogKind::ReplacementUndone { from: Mac([2; 6]), to: Mac([1; 6]), by: by() },
             LogKind::Command {
                 id: "1-42".into(),
                 channel: Channel::Led,
@@ -160,8 +219,10 @@ mod tests {
 
         #[test]
         fn arbitrary_bodies_never_panic(body in vec(any::<u8>(), 0..300)) {
+            let value = envelope::seal(b"key", DEVICE_VERSION, &body, "a test").unwrap();
+            let _ = open_device(b"key", &value);
             let value = envelope::seal(b"key", VERSION, &body, "a test").unwrap();
-            let _ = open::<DeviceRecord>(b"key", &value);
+            let _ = open_device(b"key", &value);
             let _ = open::<Marks>(b"key", &value);
             let _ = open_log(b"key", &value);
         }

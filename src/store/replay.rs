@@ -79,7 +79,7 @@ impl Replay {
     fn read_devices(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
         engine.scan(&[key::DEVICE], &[key::DEVICE + 1], |key, value| {
             self.given_out(key::device_of(key));
-            match record::open::<DeviceRecord>(key, value) {
+            match record::open_device(key, value) {
                 Ok(record) => {
                     let sessions = record.session.iter().chain(&record.offered);
                     self.marks.last_session = sessions

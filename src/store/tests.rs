@@ -50,6 +50,7 @@ fn record(id: u32) -> DeviceRecord {
         left_at: None,
         session: Some(Pair { name: name.clone(), session }),
         offered: vec![Pair { name, session }],
+        replaced: None,
     }
 }
 

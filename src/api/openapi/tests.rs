@@ -3,7 +3,9 @@
 use super::*;
 use crate::{
     api::problem,
-    model::{self, Channel, CommandId, CommandState, DeviceState, LogKind, Timestamp},
+    model::{
+        self, Channel, CommandId, CommandState, DeviceState, LogKind, ReplacedBoard, Timestamp,
+    },
 };
 use capteur_protocol::Mac;
 use serde::Serialize;
@@ -126,6 +128,7 @@ fn device(seen: bool) -> Device {
         joined_at: seen.then_some(at),
         left_at: None,
         channels,
+        replaced: seen.then_some(ReplacedBoard { mac: Mac([6, 5, 4, 3, 2, 1]), at }),
     }
 }
 
@@ -150,6 +153,7 @@ fn every_call_of_the_api_is_described() {
     for (path, methods) in [
         ("/api/v1/devices", &["get"][..]),
         ("/api/v1/devices/{device}", &["get", "patch", "delete"]),
+        ("/api/v1/devices/{device}/replace", &["post", "delete"]),
         ("/api/v1/devices/{device}/led", &["put"]),
         ("/api/v1/commands/{id}", &["get"]),
         ("/api/v1/devices/{device}/readings/{channel}", &["get"]),
@@ -180,7 +184,7 @@ fn operations_have_names_of_their_own() {
     let all = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!((names.len(), all), (12, 12));
+    assert_eq!((names.len(), all), (14, 14));
 }
 
 #[test]
@@ -233,6 +237,16 @@ fn log_entries_are_as_described() {
         LogKind::Renamed {
             from: "capteur01".parse().unwrap(),
             to: "LeBron".parse().unwrap(),
+            by: "anonymous".into(),
+        },
+        LogKind::Replaced {
+            from: Mac([1, 2, 3, 4, 5, 6]),
+            to: Mac([6, 5, 4, 3, 2, 1]),
+            by: "anonymous".into(),
+        },
+        LogKind::ReplacementUndone {
+            from: Mac([6, 5, 4, 3, 2, 1]),
+            to: Mac([1, 2, 3, 4, 5, 6]),
             by: "anonymous".into(),
         },
         LogKind::Command {

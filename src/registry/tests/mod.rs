@@ -1,6 +1,7 @@
 //! The state machine on a bench: a store that remembers, and a world that writes everything down.
 
 mod interleavings;
+mod replacements;
 mod rulings;
 
 use super::{
