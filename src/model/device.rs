@@ -61,7 +61,9 @@ pub struct Device {
     /// The last value of each channel.
     #[schema(value_type = Object)]
     pub channels: Channels,
-    /// The board that was replaced, where that can still be undone.
+    /// The board that was replaced; only there while that can be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub replaced: Option<ReplacedBoard>,
 }
 
