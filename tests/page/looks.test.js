@@ -44,13 +44,18 @@ const SCREENS = {
 };
 
 for (const [name, screen] of Object.entries(SCREENS)) {
-  story(`nothing is wrong for axe, and all fits (${name})`, { context: screen }, async (scene) => {
+  story(`nothing is wrong for axe, and all fits (${name})`, { context: screen, refusals: true }, async (scene) => {
     const page = await stage(scene);
     await screenshot(page, name);
     assert.deepEqual(await violations(page), []);
     await card(page).locator('.rename-open').click();
     await card(page).getByLabel('New name').waitFor();
-    await screenshot(page, `${name}-rename`);
+    const away = card(page, SECOND_MAC);
+    await away.locator('.board-open').click();
+    await away.getByLabel('MAC address of the new board').fill('?');
+    await away.getByRole('button', { name: 'Replace', exact: true }).click();
+    await away.getByText('That is not a MAC address.').waitFor();
+    await screenshot(page, `${name}-forms`);
     assert.deepEqual(await violations(page), []);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= screen.viewport.width, `${width} px wide`);

@@ -18,13 +18,15 @@ export class Problem extends Error {
   /**
    * @param {number} status      The HTTP status.
    * @param {string} detail      The hub's explanation, in English.
+   * @param {string} [kind]      The kind of problem, such as `name-taken`.
    * @param {Command} [command]  What became of the command, where the problem is a command's.
    */
-  constructor(status, detail, command) {
+  constructor(status, detail, kind, command) {
     super(detail);
     this.name = 'Problem';
     this.status = status;
     this.detail = detail;
+    this.kind = kind;
     this.command = command;
   }
 }
@@ -69,6 +71,27 @@ export class HubApi {
    */
   rename(mac, name) {
     return this.#call('PATCH', `/devices/${encodeURIComponent(mac)}`, { name });
+  }
+
+  /**
+   * Gives a device a new board.
+   *
+   * @param {string} mac
+   * @param {string} board  The new board's MAC.
+   * @returns {Promise<Device>}
+   */
+  replace(mac, board) {
+    return this.#call('POST', `/devices/${encodeURIComponent(mac)}/replace`, { mac: board });
+  }
+
+  /**
+   * Gives a device its old board back.
+   *
+   * @param {string} mac
+   * @returns {Promise<Device>}
+   */
+  undoReplacement(mac) {
+    return this.#call('DELETE', `/devices/${encodeURIComponent(mac)}/replace`);
   }
 
   /**
@@ -124,9 +147,10 @@ export class HubApi {
  */
 function problem({ status, statusText }, answer) {
   try {
-    const { detail, title, command, errors } = JSON.parse(answer);
+    const { type, detail, title, command, errors } = JSON.parse(answer);
+    const kind = String(type).replace('/problems/', '');
     // Without the name of the field: a form has that before it.
-    return new Problem(status, String(errors?.[0]?.detail ?? detail ?? title), command);
+    return new Problem(status, String(errors?.[0]?.detail ?? detail ?? title), kind, command);
   } catch {
     return new Problem(status, `${status} ${statusText}`.trim());
   }

@@ -17,7 +17,7 @@
  * @property {string} changed_at
  *
  * @typedef {object} Device
- * @property {string} mac         Who the device is, for ever.
+ * @property {string} mac         Its board: who the device is, until the board is replaced.
  * @property {string} name        What people call it.
  * @property {DeviceState} state
  * @property {string} first_seen
@@ -25,6 +25,7 @@
  * @property {string | null} joined_at
  * @property {string | null} left_at
  * @property {{led: Switched | null, button: Switched | null, photoresistor: Measured | null}} channels
+ * @property {{mac: string, at: string}} [replaced]  The board before, while that can be undone.
  *
  * @typedef {object} Command
  * @property {string} id

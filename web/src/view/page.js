@@ -1,7 +1,7 @@
 /**
  * The whole page: what happens is noted as it comes, and drawn at most once a frame.
  *
- * @import {HubEvent, Link} from '../model.js'
+ * @import {Device, HubEvent, Link} from '../model.js'
  * @import {Context} from './context.js'
  * @import {Presence} from '../filter.js'
  */
@@ -40,6 +40,8 @@ export class Page {
   #online = 0;
   /** Where boards connect; what it is by default until the hub has said. */
   #mqttPort = 1883;
+  /** Whose card must get the focus. @type {string | null} */
+  #revealed = null;
   #announcement = '';
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #announcing;
@@ -63,6 +65,11 @@ export class Page {
       lights: new LightHistories(parts.api, parts.clock, redraw),
       link: () => this.#link,
       learn: (event) => this.take([event]),
+      reveal: (mac) => {
+        this.#revealed = mac;
+        this.#frameWhole = true;
+        this.#ask();
+      },
       redraw,
     };
     this.#list = new CardList(this.#context);
@@ -78,6 +85,7 @@ export class Page {
   take(events) {
     const { devices, lights } = this.#context;
     for (const event of events) {
+      if (event.type === 'device') this.#recognise(event.data);
       const change = devices.apply(event);
       for (const mac of change.macs) this.#list.touch(mac);
       if (change.order) this.#order = null;
@@ -92,6 +100,13 @@ export class Page {
       }
     }
     this.#ask();
+  }
+
+  /** A board may become another device, with another past.
+   * @param {Device} device */
+  #recognise({ mac, first_seen }) {
+    const before = this.#context.devices.get(mac);
+    if (before && before.first_seen !== first_seen) this.#list.renew(mac);
   }
 
   /** @param {Link} link */
@@ -123,6 +138,8 @@ export class Page {
       render(this.#template(), this.#root);
       this.#announce();
     }
+    if (this.#revealed) this.#list.focus(this.#revealed);
+    this.#revealed = null;
     if (this.#list.draw()) this.#ask();
   }
 
