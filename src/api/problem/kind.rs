@@ -35,7 +35,6 @@ impl Kind {
         Self::NOT_REPLACED,
         Self::PAYLOAD_TOO_LARGE,
         Self::REQUEST_TIMEOUT,
-        Self::RESOLUTION_UNAVAILABLE,
         Self::SAME_BOARD,
         Self::SUPERSEDED,
         Self::TOO_MANY_STREAMS,
@@ -177,13 +176,6 @@ impl Kind {
         status: StatusCode::REQUEST_TIMEOUT,
         title: "The body did not arrive",
         meaning: "The body of a request has to arrive within 10 seconds of its head.",
-    };
-
-    pub(in crate::api) const RESOLUTION_UNAVAILABLE: &Self = &Self {
-        slug: "resolution-unavailable",
-        status: StatusCode::NOT_IMPLEMENTED,
-        title: "Readings are not summed up yet",
-        meaning: "This version keeps raw readings only: ask for `resolution=raw` or `resolution=auto`.",
     };
 
     pub(in crate::api) const SAME_BOARD: &Self = &Self {
