@@ -3,7 +3,7 @@
 use crate::{
     api,
     broker::{Broker, BrokerEnded, StartError},
-    config::Settings,
+    config::{self, Settings},
     events::Events,
     model::{Clock, DeviceState},
     registry::{self, DeviceError},
@@ -146,8 +146,12 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
-    let options =
-        store::Options { commit_interval: Duration::from_millis(settings.store.flush_ms) };
+    let options = store::Options {
+        commit_interval: Duration::from_millis(settings.store.flush_ms),
+        retention: retention(&settings.store.retention),
+        clock: Arc::clone(&clock),
+        ..store::Options::default()
+    };
     let path = settings.store.path.clone();
     let (store, contents) =
         tokio::task::spawn_blocking(move || Store::open(&path, &options)).await??;
@@ -233,6 +237,24 @@ pub async fn run(
     }
     info!("stopped");
     Ok(())
+}
+
+/// What the settings say of how long what is kept.
+fn retention(settings: &config::Retention) -> store::Retention {
+    const DAY: Duration = Duration::from_hours(24);
+    let limit = |days: u32, megabytes: u64| store::Limit {
+        age: (days > 0).then(|| DAY * days),
+        bytes: (megabytes > 0).then(|| megabytes.saturating_mul(1_000_000)),
+    };
+    let config::Retention { raw_days, minute_days, hour_days, log_days, .. } = *settings;
+    let config::Retention { raw_mb, minute_mb, hour_mb, log_mb, total_mb, .. } = *settings;
+    store::Retention {
+        raw: limit(raw_days, raw_mb),
+        minute: limit(minute_days, minute_mb),
+        hour: limit(hour_days, hour_mb),
+        log: limit(log_days, log_mb),
+        total_bytes: limit(0, total_mb).bytes,
+    }
 }
 
 /// How far the stop has got.

@@ -35,7 +35,9 @@ use tokio::sync::Semaphore;
 
 /// Names the folder to the child, and tells it that it is one.
 const CHILD: &str = "CAPTEUR_KILL_CHILD";
-const OPTIONS: Options = Options { commit_interval: Duration::from_millis(20) };
+fn options() -> Options {
+    Options { commit_interval: Duration::from_millis(20), ..Options::default() }
+}
 /// Devices that stay; others come and are removed.
 const DEVICES: u32 = 5;
 
@@ -58,7 +60,7 @@ fn nothing_acknowledged_is_lost_and_nothing_doubled_when_the_process_is_killed()
         let opening = round % 4 == 3;
         let patience = Duration::from_micros(random(if opening { 20_000 } else { 60_000 }));
         let acknowledged = run_and_kill(dir.path(), opening, patience).unwrap_or(written);
-        let (store, contents) = Store::open(dir.path(), &OPTIONS)
+        let (store, contents) = Store::open(dir.path(), &options())
             .unwrap_or_else(|error| panic!("round {round}, killed after {patience:?}: {error}"));
         written = runtime.block_on(compare(&store, &contents, acknowledged.max(written)));
         runtime.block_on(store.close()).unwrap();
@@ -111,7 +113,7 @@ fn kill(child: &mut Child) {
 
 fn write_until_killed(folder: &Path) {
     runtime().block_on(async {
-        let (store, contents) = Store::open(folder, &OPTIONS).unwrap();
+        let (store, contents) = Store::open(folder, &options()).unwrap();
         let in_flight = Arc::new(Semaphore::new(64));
         for number in next_number(&contents).. {
             let permit = Arc::clone(&in_flight).acquire_owned().await.unwrap();

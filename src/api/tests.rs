@@ -50,7 +50,8 @@ pub(super) async fn text(response: warp::reply::Response) -> String {
 /// The rooms below, with no device in them.
 fn context(events: Events, folder: &Path) -> Context {
     let settings = Settings::load(Some(Path::new("/dev/null")), []).unwrap();
-    let options = store::Options { commit_interval: Duration::from_millis(10) };
+    let options =
+        store::Options { commit_interval: Duration::from_millis(10), ..store::Options::default() };
     let (store, contents) = Store::open(&folder.join("store"), &options).unwrap();
     let (broker, link) = Broker::start(&settings.mqtt).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

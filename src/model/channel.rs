@@ -91,7 +91,7 @@ pub struct Reading {
 }
 
 /// The last value of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelState {
     /// 0 or 1 for the switches, 0 to 100 percent for the light.
     pub value: u8,

@@ -446,7 +446,10 @@ mod tests {
         let settings = Settings::load(None, []).unwrap();
         let (broker, mut link) = Broker::start(&settings.mqtt).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let options = crate::store::Options { commit_interval: Duration::from_millis(100) };
+        let options = crate::store::Options {
+            commit_interval: Duration::from_millis(100),
+            ..crate::store::Options::default()
+        };
         let (store, _) = Store::open(dir.path(), &options).unwrap();
         let (failed, _failures) = mpsc::unbounded_channel();
         let outlet = Outlet::new(broker.client(), store.clone(), failed);

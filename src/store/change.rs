@@ -8,8 +8,8 @@ use crate::model::{DeviceId, DeviceRecord, LogEntry, Marks, Reading};
 pub enum Change {
     /// Keep this record in the place of the device's older one.
     PutDevice(Box<DeviceRecord>),
-    /// Forget the device, its readings and its log. Its number must not be used again: what comes
-    /// for it later is dropped.
+    /// Forget the device, its readings and its log. Its number must not be used again: what is
+    /// still under way for it is dropped.
     RemoveDevice(DeviceId),
     /// Keep these counters; `boots` is the store's own and stays what it is.
     PutMarks(Marks),

@@ -42,9 +42,6 @@ pub(super) trait Medium: Send + 'static {
 
     /// Returns when all that was applied is on the medium.
     fn sync(&self) -> Result<(), StoreError>;
-
-    /// The first `limit` keys that begin with `prefix`.
-    fn keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError>;
 }
 
 /// The open database. Closing it waits until sled has let go of its file, so that it can be opened
@@ -121,6 +118,17 @@ impl Engine {
         Ok(())
     }
 
+    /// At most `limit` keys from `from` on and before `to`, in order.
+    pub(super) fn keys(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let keys = self.tree.range(from..to).keys().take(limit);
+        keys.map(|key| key.map(|key| key.to_vec()).map_err(|error| self.error(error))).collect()
+    }
+
     /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
         self.tree.get(key).map_err(|error| self.error(error))
@@ -169,11 +177,6 @@ impl Medium for std::sync::Arc<Engine> {
     fn sync(&self) -> Result<(), StoreError> {
         self.tree.flush().map_err(|error| self.error(error))?;
         self.file.0.sync_data().map_err(StoreError::io(self.path()))
-    }
-
-    fn keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let keys = self.tree.scan_prefix(prefix).keys().take(limit);
-        keys.map(|key| key.map(|key| key.to_vec()).map_err(|error| self.error(error))).collect()
     }
 }
 

@@ -16,7 +16,12 @@
 //! reading of a series is the last that came, even where the clock stepped back between two.
 //! A reader that looks for one series in some span of time skips a part by its head alone.
 
-use super::{envelope, error::Corrupt, series::Series};
+use super::{
+    envelope,
+    error::Corrupt,
+    series::Series,
+    varint::{pull, push},
+};
 use integer_encoding::VarInt;
 
 /// The version of the body that is written.
@@ -50,20 +55,11 @@ pub(super) struct Head {
     base: i64,
 }
 
-/// A part of a frame, ready to be wrapped.
-#[derive(Debug)]
-pub(super) struct Part {
-    /// What the head says.
-    pub(super) head: Head,
-    /// The body.
-    pub(super) body: Vec<u8>,
-}
-
-/// Encodes the readings of a commit, in the order of their arrival, into parts.
-pub(super) fn encode(mut entries: Vec<Entry>) -> Vec<Part> {
-    entries.sort_by_key(|&(series, ..)| series);
+/// Encodes the readings of a commit, sorted by series and in the order of their arrival within
+/// one, into the bodies of parts.
+pub(super) fn encode(entries: &[Entry]) -> Vec<Vec<u8>> {
     let mut parts = Vec::new();
-    let mut rest = &entries[..];
+    let mut rest = entries;
     while let Some((part, taken)) = encode_part(rest) {
         parts.push(part);
         rest = &rest[taken..];
@@ -72,7 +68,7 @@ pub(super) fn encode(mut entries: Vec<Entry>) -> Vec<Part> {
 }
 
 /// The part that takes as many of the entries as fit, and how many those are.
-fn encode_part(entries: &[Entry]) -> Option<(Part, usize)> {
+fn encode_part(entries: &[Entry]) -> Option<(Vec<u8>, usize)> {
     let &(first, base, _) = entries.first()?;
     let mut head = Head { earliest: base, latest: base, count: 0, first, last: first, base };
     let mut readings = Vec::with_capacity(READINGS_MAX.min(entries.len() * 5));
@@ -101,7 +97,7 @@ fn encode_part(entries: &[Entry]) -> Option<(Part, usize)> {
     push(&mut body, first.number());
     push(&mut body, head.last.number() - first.number());
     body.extend(readings);
-    Some((Part { head, body }, taken))
+    Some((body, taken))
 }
 
 /// Decodes the head of a part; the rest is for [`decode`].
@@ -133,28 +129,15 @@ pub(super) fn decode(head: &Head, mut rest: &[u8]) -> Result<Vec<Entry>, Corrupt
     if rest.is_empty() { Ok(entries) } else { Err(Corrupt::Body) }
 }
 
-fn push<V: VarInt>(body: &mut Vec<u8>, number: V) {
-    let at = body.len();
-    body.resize(at + number.required_space(), 0);
-    number.encode_var(&mut body[at..]);
-}
-
-fn pull<V: VarInt>(rest: &mut &[u8]) -> Result<V, Corrupt> {
-    let (number, len) = V::decode_var(rest).ok_or(Corrupt::Body)?;
-    *rest = &rest[len..];
-    Ok(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Timestamp;
     use proptest::{collection::vec, prelude::*};
 
-    fn decoded(parts: &[Part]) -> Vec<Entry> {
-        let part = |part: &Part| {
-            let (found, rest) = head(&part.body).unwrap();
-            assert_eq!(found, part.head);
+    fn decoded(parts: &[Vec<u8>]) -> Vec<Entry> {
+        let part = |part: &Vec<u8>| {
+            let (found, rest) = head(part).unwrap();
             decode(&found, rest).unwrap()
         };
         parts.iter().flat_map(part).collect()
@@ -173,26 +156,28 @@ mod tests {
             far in vec(entry(Timestamp::MIN.millis()..=Timestamp::MAX.millis()), 0..300),
         ) {
             let mut entries = [near, far].concat();
-            let parts = encode(entries.clone());
-            for part in &parts {
-                prop_assert!(part.body.len() + envelope::OVERHEAD + KEY_LEN <= PART_MAX);
-            }
             entries.sort_by_key(|entry| entry.0);
+            let parts = encode(&entries);
+            for part in &parts {
+                prop_assert!(part.len() + envelope::OVERHEAD + KEY_LEN <= PART_MAX);
+            }
             prop_assert_eq!(decoded(&parts), entries);
         }
 
         #[test]
         fn a_head_says_what_its_part_holds(
-            entries in vec(entry(0..100_000_i64), 1..2000),
+            mut entries in vec(entry(0..100_000_i64), 1..2000),
         ) {
-            for part in encode(entries) {
+            entries.sort_by_key(|entry| entry.0);
+            for part in encode(&entries) {
                 let readings = decoded(std::slice::from_ref(&part));
+                let (head, _) = head(&part).unwrap();
                 let times = || readings.iter().map(|reading| reading.1);
-                prop_assert_eq!(times().min(), Some(part.head.earliest));
-                prop_assert_eq!(times().max(), Some(part.head.latest));
-                prop_assert_eq!(readings.len() as u64, part.head.count);
-                prop_assert_eq!(readings.first().map(|reading| reading.0), Some(part.head.first));
-                prop_assert_eq!(readings.last().map(|reading| reading.0), Some(part.head.last));
+                prop_assert_eq!(times().min(), Some(head.earliest));
+                prop_assert_eq!(times().max(), Some(head.latest));
+                prop_assert_eq!(readings.len() as u64, head.count);
+                prop_assert_eq!(readings.first().map(|reading| reading.0), Some(head.first));
+                prop_assert_eq!(readings.last().map(|reading| reading.0), Some(head.last));
             }
         }
 
@@ -204,9 +189,10 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_body_is_refused(entries in vec(entry(0..100_000_i64), 1..100), at: prop::sample::Index) {
-            let part = encode(entries).remove(0);
-            let cut = &part.body[..at.index(part.body.len())];
+        fn a_cut_body_is_refused(mut entries in vec(entry(0..100_000_i64), 1..100), at: prop::sample::Index) {
+            entries.sort_by_key(|entry| entry.0);
+            let part = encode(&entries).remove(0);
+            let cut = &part[..at.index(part.len())];
             prop_assert!(head(cut).and_then(|(head, rest)| decode(&head, rest)).is_err());
         }
     }
@@ -215,9 +201,9 @@ mod tests {
     fn a_thousand_readings_of_a_second_take_little_more_than_four_bytes_each() {
         let reading =
             |n: u32| (Series::from_number(u64::from(n) * 3), 1_763_800_000_000 + i64::from(n), 58);
-        let parts = encode((0..1000).map(reading).collect());
-        let bytes: usize = parts.iter().map(|part| part.body.len()).sum();
+        let parts = encode(&(0..1000).map(reading).collect::<Vec<_>>());
+        let bytes: usize = parts.iter().map(Vec::len).sum();
         assert!(bytes < 4500, "{bytes} bytes");
-        assert!(encode(Vec::new()).is_empty());
+        assert!(encode(&[]).is_empty());
     }
 }

@@ -6,14 +6,16 @@ use super::{
     error::StoreError,
     folder::Folder,
     queue::Queue,
-    reader::Reader,
+    reader::{Coverage, Reader},
     record,
     replay::{Contents, Replay},
     stats::{Counters, Stats},
+    upkeep::{Layout, Retention, Upkeep},
     writer::Writer,
 };
-use crate::model::{Channel, DeviceId, LogEntry, Timestamp};
+use crate::model::{Bucket, Channel, Clock, DeviceId, LogEntry, SystemClock, Timestamp, Width};
 use std::{
+    fmt,
     path::Path,
     sync::{
         Arc, PoisonError, RwLock,
@@ -31,10 +33,37 @@ use tokio::{
 const READERS: usize = 2;
 
 /// How the store is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The longest time that a change with [`Urgency::Interval`] waits.
     pub commit_interval: Duration,
+    /// How long what is kept.
+    pub retention: Retention,
+    /// How often it is looked for what can be compacted or has to go.
+    pub upkeep_interval: Duration,
+    /// The time of day, for what has to go because of its age.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    /// A commit a second, everything kept, the machine's clock.
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_secs(1),
+            retention: Retention::default(),
+            upkeep_interval: Duration::from_mins(10),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("commit_interval", &self.commit_interval)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The store: cheap to clone; the writer's thread ends when the store is closed, or the last handle
@@ -88,27 +117,36 @@ impl Store {
             Ok(replay)
         })?;
         let contents = replay.contents();
-        counters.stored(replay.stored.values().sum(), 0);
-        let queue = Arc::new(Queue::new(replay.last_frame, replay.removed.clone()));
-        let index = Arc::new(RwLock::new(replay.index));
+        let Replay { removed, heads, logs, first_frame, last_frame, .. } = replay;
+        let readings = heads.iter().map(|(_, entry)| entry.readings()).sum();
+        counters.stored(readings, 0);
+        counters.keep(heads.usage(), heads.unsealed(), logs.bytes());
+        let queue = Arc::new(Queue::new(removed.keys().copied().collect()));
+        let heads = Arc::new(RwLock::new(heads));
+        let layout = Arc::new(Layout::default());
         let writer = Writer {
-            path: engine.path().to_owned(),
+            engine: Arc::clone(&engine),
             queue: Arc::clone(&queue),
-            index: Arc::clone(&index),
+            heads: Arc::clone(&heads),
+            logs,
             counters: Arc::clone(&counters),
             interval,
-            last_frame: replay.last_frame,
-            purge: replay.removed.iter().copied().collect(),
-            removed: replay.removed,
-            stored: replay.stored,
+            last_frame,
+            removed: removed.keys().copied().collect(),
+            upkeep: Upkeep::new(Arc::clone(&layout), options, first_frame, removed),
             medium: medium(Arc::clone(&engine)),
         };
         let thread = thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(StoreError::io(path))?;
-        let reader =
-            Reader { engine, queue: Arc::clone(&queue), index, counters: Arc::clone(&counters) };
+        let reader = Reader {
+            engine,
+            queue: Arc::clone(&queue),
+            heads,
+            layout,
+            counters: Arc::clone(&counters),
+        };
         let shared = Shared {
             queue,
             counters,
@@ -204,6 +242,39 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Timestamp, u8)>, StoreError> {
         self.query(move |reader| reader.readings(device, channel, from, to, limit)).await
+    }
+
+    /// What the readings of one channel come to in each minute or hour that has a part of
+    /// `from <= at < to`, by time; at most `limit` of the oldest. A bucket has all the readings of
+    /// its time. Includes what is not committed yet, and what is older than any single reading that
+    /// is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`readings`](Self::readings).
+    pub async fn buckets(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+        width: Width,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        self.query(move |reader| reader.buckets(device, channel, width, from, to, limit)).await
+    }
+
+    /// Since when one channel's readings are kept. Minutes and hours are told to the half day.
+    ///
+    /// # Errors
+    ///
+    /// As for [`readings`](Self::readings).
+    pub async fn coverage(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+    ) -> Result<Coverage, StoreError> {
+        self.query(move |reader| reader.coverage(device, channel)).await
     }
 
     /// The newest lines of a device's log before `before`, newest first; at most `limit`. Includes

@@ -8,9 +8,9 @@
 //! | `03 device u32` | tombstone of a removed device (1: postcard) |
 //! | `04 device u32` | what a device's log takes (1: postcard) |
 //! | `10 sequence u64, part u8` | a write-ahead frame of readings (1: see [`frame`](super::frame)) |
-//! | `20 series u64, first i64, through u64, part u16` | a sealed chunk of readings (1: see `chunk`) |
+//! | `20 series u64, first i64, through u64, part u16` | a sealed chunk of readings (1: see [`chunk`](mod@super::chunk)) |
 //! | `21 series u64` | what is known of a series (1: postcard) |
-//! | `30 width u8, series u64, start i64` | compacted buckets: of minutes (1) in half a day, of hours (2) in a day (1: see `rollup`) |
+//! | `30 width u8, series u64, start i64` | compacted buckets: of minutes (1) in half a day, of hours (2) in a day (1: see [`rollup`](super::rollup)) |
 //! | `31 series u64, start i64, through u64` | buckets of minutes of one seal in half a day (1: as above) |
 //!
 //! Integers are big-endian, so that keys sort as their numbers do; times are milliseconds since
@@ -18,8 +18,6 @@
 //! counts the commits that had readings; a log line's order keeps lines of the same millisecond
 //! apart and in the order of their arrival. `through` is the last frame whose readings are in the
 //! value; `part` tells apart the chunks of one seal.
-
-#![allow(dead_code, reason = "the tables of chunks and rollups get their first users next")]
 
 use super::series::Series;
 use crate::model::{DeviceId, Timestamp, Width};
@@ -182,6 +180,17 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 pub(super) fn device_of(key: &[u8]) -> Option<DeviceId> {
     let (&(DEVICE | LOG | REMOVED | LOG_USAGE), rest) = key.split_first()? else { return None };
     rest.first_chunk().map(|id| DeviceId(u32::from_be_bytes(*id)))
+}
+
+/// The device of a log line's key.
+pub(super) fn log_device_of(key: &[u8]) -> Option<DeviceId> {
+    (key.first() == Some(&LOG)).then(|| device_of(key))?
+}
+
+/// The time of a log line's key.
+pub(super) fn log_time_of(key: &[u8]) -> Option<Timestamp> {
+    let mut rest = key.strip_prefix(&log_prefix(log_device_of(key)?)[..])?;
+    Some(Timestamp::from_millis(time_of(take(&mut rest)?)))
 }
 
 /// The sequence number of a frame's key.

@@ -12,13 +12,21 @@
 //! - After a commit has failed nothing more is taken, so that nobody goes on with a store that
 //!   forgets; the process is to end and to open it anew.
 //!
+//! # Readings
+//!
+//! A commit writes its readings as one write-ahead frame. The readings of a series that are in
+//! frames only are its *head*, which is in memory as well. A head that is full, or that holds old
+//! frames back, is *sealed* in the batch of a commit: its readings become chunks, some 1.1 bytes
+//! each, and buckets of minutes. Each chunk says which frames it has readings of, so that no
+//! reading counts twice, whatever is found after a crash or in a damaged file.
+//!
 //! # Removed devices
 //!
 //! Readings of all devices share frames, so those of a removed device can't be deleted at once.
 //! Instead a tombstone is written in the batch that deletes its record: from then on readers,
 //! replay and figures skip its readings, and what comes for it later is dropped; a device number
-//! is never given out twice. Its log lines follow in small batches. Its readings leave the medium,
-//! and then the tombstone does, once the frames that held them are rewritten or dropped.
+//! is never given out twice. What it has left follows in small batches, and the tombstone when no
+//! frame can hold readings of it.
 //!
 //! # Layout
 //!
@@ -28,14 +36,21 @@
 //! - `writer`: the thread that commits
 //! - `reader`: queries over what is committed and what waits
 //! - `replay`: what the store holds, read when it is opened
-//! - `index`: which frames hold which span of time
+//! - `heads`: every series, and what of it is not sealed
+//! - `seal`: how a head becomes chunks and buckets
+//! - `logs`: what the devices' logs take
+//! - `upkeep`: what is trimmed, purged, compacted and retired in idle moments
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
+//! - `chunk`, `rollup`: readings sealed for years, and summed up by the minute and the hour
+//! - `column`, `varint`: how their numbers are packed
 //! - `engine`: sled, made durable
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
 mod change;
+mod chunk;
+mod column;
 mod engine;
 mod envelope;
 mod error;
@@ -43,22 +58,31 @@ mod folder;
 mod format;
 mod frame;
 mod handle;
-mod index;
+mod heads;
 mod key;
+mod logs;
 mod queue;
 mod reader;
 mod record;
 mod replay;
+mod rollup;
 mod sanitise;
+mod seal;
 mod series;
 mod stats;
+mod upkeep;
+mod varint;
 mod writer;
 
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, Done, Urgency};
 pub use error::StoreError;
 pub use handle::{Options, Store};
+pub use reader::Coverage;
 pub use replay::Contents;
 pub use stats::Stats;
+pub use upkeep::{Limit, Retention};

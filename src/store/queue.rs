@@ -54,8 +54,6 @@ struct State {
     committed: Option<Instant>,
     /// Why nothing more is taken.
     end: Option<StoreError>,
-    /// The last frame that is on the medium and no longer in `committing`.
-    published: u64,
     /// Devices whose removal is on the medium.
     removed: HashSet<DeviceId>,
 }
@@ -86,20 +84,11 @@ pub(super) enum Next {
     End,
 }
 
-/// What waits of a channel's readings, as of one moment.
-#[derive(Debug, Default)]
-pub(super) struct PendingReadings {
-    /// Time and value of each, in the order of their arrival.
-    pub(super) readings: Vec<(Timestamp, u8)>,
-    /// Frames after this one hold readings that are in `readings` too.
-    pub(super) published: u64,
-}
-
 impl Queue {
-    /// A queue that continues after frame `published`, without the devices in `removed`.
-    pub(super) fn new(published: u64, removed: HashSet<DeviceId>) -> Self {
+    /// A queue without the devices in `removed`.
+    pub(super) fn new(removed: HashSet<DeviceId>) -> Self {
         Self {
-            state: Mutex::new(State { published, removed, ..State::default() }),
+            state: Mutex::new(State { removed, ..State::default() }),
             wake: Condvar::new(),
             room: Semaphore::new(QUEUE_MAX as usize),
         }
@@ -167,8 +156,8 @@ impl Queue {
     }
 
     /// Waits until a commit is due: at once where one is urgent, else when the oldest change has
-    /// waited for `interval`. Where `busy`, returns [`Next::Idle`] instead of waiting.
-    pub(super) fn next(&self, interval: Duration, busy: bool) -> Next {
+    /// waited for `interval`. Returns [`Next::Idle`] where none is due by `upkeep`.
+    pub(super) fn next(&self, interval: Duration, upkeep: Instant) -> Next {
         let mut state = self.lock();
         loop {
             let left = match state.oldest {
@@ -180,22 +169,22 @@ impl Queue {
                 Some(_) if state.urgent => Some(state.gap()),
                 Some(oldest) => Some(interval.saturating_sub(oldest.elapsed())),
             };
-            state = match left {
-                Some(Duration::ZERO) => return Next::Commit(state.take()),
-                _ if busy => return Next::Idle,
-                Some(left) => {
-                    self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            if left == Some(Duration::ZERO) {
+                return Next::Commit(state.take());
+            }
+            let upkeep = upkeep.saturating_duration_since(Instant::now());
+            if upkeep.is_zero() {
+                return Next::Idle;
+            }
+            let left = left.map_or(upkeep, |left| left.min(upkeep));
+            state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Says that a group is on the medium, up to frame `published`, and makes room for more.
-    pub(super) fn publish(&self, group: &Group, published: u64, removed: &[DeviceId]) {
+    /// Says that a group is on the medium, and makes room for more.
+    pub(super) fn publish(&self, group: &Group, removed: &[DeviceId]) {
         let mut state = self.lock();
         state.committing = Arc::default();
-        state.published = published;
         state.committed = Some(Instant::now());
         state.removed.extend(removed);
         drop(state);
@@ -213,27 +202,26 @@ impl Queue {
         self.lock().end.clone()
     }
 
-    /// The readings of a channel of `from <= at < to` that are not published yet; `None` where the
-    /// device is removed.
+    /// The readings of a channel of `from <= at < to` that are not published yet, in the order of
+    /// their arrival; `None` where the device is removed.
     pub(super) fn readings(
         &self,
         device: DeviceId,
         channel: Channel,
         from: Timestamp,
         to: Timestamp,
-    ) -> Option<PendingReadings> {
+    ) -> Option<Vec<(i64, u8)>> {
         let state = self.lock();
-        let mut pending =
-            PendingReadings { published: state.published, ..PendingReadings::default() };
-        for change in state.unpublished(device)? {
-            if let Queued::Reading(reading) = change
-                && (reading.device, reading.channel) == (device, channel)
-                && (from..to).contains(&reading.at)
+        let reading = |change: &Queued| match change {
+            Queued::Reading(reading)
+                if (reading.device, reading.channel) == (device, channel)
+                    && (from..to).contains(&reading.at) =>
             {
-                pending.readings.push((reading.at, reading.value));
+                Some((reading.at.millis(), reading.value))
             }
-        }
-        Some(pending)
+            _ => None,
+        };
+        Some(state.unpublished(device)?.filter_map(reading).collect())
     }
 
     /// The keys and values of a device's log that are not published yet, up to key `end`; `None`

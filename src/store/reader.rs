@@ -1,18 +1,25 @@
-//! Queries over what is committed and what waits.
+//! Queries over what is sealed, what is in heads, and what waits for its commit.
+//!
+//! A query looks at a head and at what waits under one lock, and at chunks afterwards, of which
+//! it takes those only that were there when it looked at the head: so no reading is seen twice or
+//! missed, whatever is committed and sealed meanwhile. Upkeep, which moves values that are
+//! sealed, stands still until the query is over.
 
 use super::{
+    chunk,
     engine::Engine,
     envelope,
     error::{Corrupt, StoreError},
-    frame,
-    index::FrameIndex,
-    key,
-    queue::{PendingReadings, Queue},
+    heads::Heads,
+    key::{self, Chunk},
+    queue::Queue,
     record,
+    rollup::{self, Block},
     series::Series,
     stats::Counters,
+    upkeep::Layout,
 };
-use crate::model::{Channel, DeviceId, LogEntry, Timestamp};
+use crate::model::{Bucket, Channel, DeviceId, LogEntry, Timestamp, Width};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -23,8 +30,31 @@ use std::{
 pub(super) struct Reader {
     pub(super) engine: Arc<Engine>,
     pub(super) queue: Arc<Queue>,
-    pub(super) index: Arc<RwLock<FrameIndex>>,
+    pub(super) heads: Arc<RwLock<Heads>>,
+    pub(super) layout: Arc<Layout>,
     pub(super) counters: Arc<Counters>,
+}
+
+/// Since when a channel's readings are kept, for each of the ways to keep them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// The earliest single reading.
+    pub raw: Option<Timestamp>,
+    /// The earliest minute.
+    pub minute: Option<Timestamp>,
+    /// The earliest hour.
+    pub hour: Option<Timestamp>,
+}
+
+/// What of a series is not sealed, as of one moment.
+struct Unsealed {
+    series: Series,
+    /// The readings up to this frame are in chunks.
+    sealed: u64,
+    /// The longest time that a chunk spans, in ms.
+    span_max: i64,
+    /// The others, in the order of their arrival.
+    readings: Vec<(i64, u8)>,
 }
 
 impl Reader {
@@ -38,35 +68,150 @@ impl Reader {
         to: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Timestamp, u8)>, StoreError> {
-        // What waits first: what is published meanwhile is then in frames that are not looked at.
-        let Some(PendingReadings { readings: pending, published }) =
-            self.queue.readings(device, channel, from, to)
-        else {
+        let _layout = self.layout.blocking_read();
+        let Some(unsealed) = self.unsealed(device, channel, from, to) else {
             return Ok(Vec::new());
         };
-        let series = Series::new(device, channel);
-        let mut oldest = Oldest::new(from.millis(), to.millis(), limit);
-        let rows = self
-            .index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .overlapping(from.millis(), to.millis());
-        for (first, last, earliest) in rows {
-            let end = last.min(published).saturating_add(1);
-            if earliest >= oldest.to || first >= end {
-                continue;
-            }
-            self.engine.scan(&key::frame(first, 0), &key::frame(end, 0), |key, value| {
-                if let Err(why) = oldest.take_part(series, key, value) {
+        let Unsealed { series, sealed, span_max, readings } = unsealed;
+        let (from, to) = (from.millis(), to.millis());
+        let mut oldest = Oldest::new(from, to, limit);
+        let key = |first| key::chunk(Chunk { series, first, through: 0, part: 0 });
+        // A chunk that begins before `from` may reach into the span.
+        let start = from.saturating_sub(span_max);
+        self.engine.scan(&key(start), &key(to), |key, value| {
+            match oldest.take_chunk(sealed, key, value) {
+                Ok(more) => more,
+                Err(why) => {
                     self.counters.corrupt(key, why);
+                    true
                 }
-                true
-            })?;
-        }
-        for (at, value) in pending {
-            oldest.push(at.millis(), value);
+            }
+        })?;
+        for (at, value) in readings {
+            oldest.push(at, u64::MAX, value);
         }
         Ok(oldest.finish())
+    }
+
+    /// The oldest buckets of a channel that have a part of `from <= at < to`.
+    pub(super) fn buckets(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+        width: Width,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        if limit == 0 || from >= to {
+            return Ok(Vec::new());
+        }
+        let _layout = self.layout.blocking_read();
+        let from = Bucket::of(width, from.millis(), 0).start;
+        // Whole buckets only: readings after `to` count as well where they share its last bucket.
+        let last = Bucket::of(width, to.millis() - 1, 0).start.millis();
+        let to = Timestamp::from_millis(last + width.millis());
+        let Some(unsealed) = self.unsealed(device, channel, from, to) else {
+            return Ok(Vec::new());
+        };
+        let Unsealed { series, sealed, readings, .. } = unsealed;
+        let (from, mut to) = (from.millis(), to.millis());
+        let mut found = Vec::new();
+        let key = |start| key::block(width, series, start);
+        self.engine.scan(&key(rollup::block_start(width, from)), &key(to), |key, value| {
+            let block = key::block_of(key).ok_or(Corrupt::Key);
+            match block.and_then(|(.., start)| open_block(width, start, key, value)) {
+                Ok(block) => found.extend(within(block.buckets, from, to)),
+                Err(why) => self.counters.corrupt(key, why),
+            }
+            found.len() < limit
+        })?;
+        if let Some(last) = found.get(limit - 1) {
+            // No later one is among the oldest.
+            to = last.start.millis() + 1;
+        }
+        let key = |start| key::fresh(series, start, 0);
+        let start = rollup::block_start(Width::Minute, from);
+        self.engine.scan(&key(start), &key(to), |key, value| {
+            match key::fresh_of(key) {
+                Some((_, start, through)) if through <= sealed => {
+                    match open_block(Width::Minute, start, key, value) {
+                        Ok(Block { buckets, .. }) if width == Width::Hour => {
+                            found.extend(within(rollup::widen(&buckets), from, to));
+                        }
+                        Ok(block) => found.extend(within(block.buckets, from, to)),
+                        Err(why) => self.counters.corrupt(key, why),
+                    }
+                }
+                Some(_) => {}
+                None => self.counters.corrupt(key, Corrupt::Key),
+            }
+            true
+        })?;
+        found.extend(within(rollup::summarise(width, readings), from, to));
+        let mut buckets = rollup::merge(found, &[]);
+        buckets.truncate(limit);
+        Ok(buckets)
+    }
+
+    /// Since when a channel's readings are kept.
+    pub(super) fn coverage(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+    ) -> Result<Coverage, StoreError> {
+        let _layout = self.layout.blocking_read();
+        let Some(unsealed) = self.unsealed(device, channel, Timestamp::MIN, Timestamp::MAX) else {
+            return Ok(Coverage::default());
+        };
+        let series = unsealed.series;
+        let head = unsealed.readings.iter().map(|&(at, _)| at).min();
+        let first = |from: Vec<u8>, to: Vec<u8>| {
+            self.engine.keys(&from, &to, 1).map(|keys| keys.into_iter().next())
+        };
+        let chunk = |first| key::chunk(Chunk { series, first, through: 0, part: 0 });
+        let chunk = first(chunk(i64::MIN), chunk(i64::MAX))?;
+        let chunk = chunk.and_then(|key| key::chunk_of(&key)).map(|chunk| chunk.first);
+        let fresh = |start| key::fresh(series, start, 0);
+        let fresh = first(fresh(i64::MIN), fresh(i64::MAX))?;
+        let fresh = fresh.and_then(|key| key::fresh_of(&key)).map(|(_, start, _)| start);
+        let block = |width| {
+            let key = |start| key::block(width, series, start);
+            let block = first(key(i64::MIN), key(i64::MAX))?;
+            let block = block.and_then(|key| key::block_of(&key)).map(|(.., start)| start);
+            // What is fresh and what is in a head counts for both widths.
+            let start = [block, fresh, head].into_iter().flatten().min();
+            Ok::<_, StoreError>(start.map(Timestamp::from_millis))
+        };
+        Ok(Coverage {
+            raw: [chunk, head].into_iter().flatten().min().map(Timestamp::from_millis),
+            minute: block(Width::Minute)?,
+            hour: block(Width::Hour)?,
+        })
+    }
+
+    /// What of a channel's readings of `from <= at < to` is not sealed; `None` where the device is
+    /// removed.
+    fn unsealed(
+        &self,
+        device: DeviceId,
+        channel: Channel,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<Unsealed> {
+        let series = Series::new(device, channel);
+        let heads = self.heads.read().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: nothing moves from what waits to a head meanwhile.
+        let pending = self.queue.readings(device, channel, from, to)?;
+        let mut unsealed = Unsealed { series, sealed: 0, span_max: 0, readings: Vec::new() };
+        if let Some(entry) = heads.get(series) {
+            let within = |&(at, _): &(i64, u8)| (from.millis()..to.millis()).contains(&at);
+            unsealed.sealed = entry.record().sealed;
+            unsealed.span_max = entry.record().span_max.into();
+            unsealed.readings.extend(entry.head().filter(within));
+        }
+        unsealed.readings.extend(pending);
+        Some(unsealed)
     }
 
     /// The newest lines of a device's log before `before`, newest first.
@@ -103,13 +248,22 @@ impl Reader {
     }
 }
 
+fn open_block(width: Width, start: i64, key: &[u8], value: &[u8]) -> Result<Block, Corrupt> {
+    rollup::decode(width, start, envelope::open_version(key, rollup::VERSION, value)?)
+}
+
+fn within(buckets: Vec<Bucket>, from: i64, to: i64) -> impl Iterator<Item = Bucket> {
+    buckets.into_iter().filter(move |bucket| (from..to).contains(&bucket.start.millis()))
+}
+
 /// The oldest readings of a span of time, in little more room than they take.
 #[derive(Debug)]
 struct Oldest {
     from: i64,
     to: i64,
     limit: usize,
-    found: Vec<(i64, u8)>,
+    /// Time, order of arrival between chunks, value.
+    found: Vec<(i64, u64, u8)>,
 }
 
 impl Oldest {
@@ -118,26 +272,29 @@ impl Oldest {
         Self { from, to: if limit == 0 { from } else { to }, limit, found: Vec::new() }
     }
 
-    /// Takes what a frame's part has of a series.
-    fn take_part(&mut self, series: Series, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
-        let body = envelope::open_version(key, frame::VERSION, value)?;
-        let (head, rest) = frame::head(body)?;
-        let overlaps = head.latest >= self.from && head.earliest < self.to;
-        if !overlaps || !(head.first..=head.last).contains(&series) {
-            return Ok(());
+    /// Takes what a chunk has, if its readings are sealed by frame `sealed`. Returns whether later
+    /// ones can have readings that count.
+    fn take_chunk(&mut self, sealed: u64, key: &[u8], value: &[u8]) -> Result<bool, Corrupt> {
+        let Chunk { first, through, .. } = key::chunk_of(key).ok_or(Corrupt::Key)?;
+        if first >= self.to {
+            return Ok(false);
         }
-        for (found, at, value) in frame::decode(&head, rest)? {
-            if found == series {
-                self.push(at, value);
+        if through > sealed {
+            return Ok(true);
+        }
+        let (head, rest) = chunk::head(envelope::open_version(key, chunk::VERSION, value)?)?;
+        if head.last >= self.from {
+            for (at, value) in chunk::decode(&head, rest)? {
+                self.push(at, through, value);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Takes a reading; those of equal times have to come in the order of their arrival.
-    fn push(&mut self, at: i64, value: u8) {
+    /// Takes a reading; those of equal times and orders have to come in the order of their arrival.
+    fn push(&mut self, at: i64, order: u64, value: u8) {
         if (self.from..self.to).contains(&at) {
-            self.found.push((at, value));
+            self.found.push((at, order, value));
             if self.found.len() >= self.limit.saturating_mul(2).saturating_add(1024) {
                 self.cut();
             }
@@ -145,17 +302,18 @@ impl Oldest {
     }
 
     fn cut(&mut self) {
-        self.found.sort_by_key(|&(at, _)| at);
+        self.found.sort_by_key(|&(at, order, _)| (at, order));
         self.found.truncate(self.limit);
-        // From here on a reading counts only if it is older than the last of these.
-        if let Some(&(at, _)) = self.found.get(self.limit.saturating_sub(1)) {
-            self.to = self.to.min(at);
+        // From here on a reading counts only if it is no younger than the last of these.
+        if let Some(&(at, ..)) = self.found.get(self.limit.saturating_sub(1)) {
+            self.to = self.to.min(at.saturating_add(1));
         }
     }
 
     fn finish(mut self) -> Vec<(Timestamp, u8)> {
         self.cut();
-        self.found.into_iter().map(|(at, value)| (Timestamp::from_millis(at), value)).collect()
+        let reading = |(at, _, value)| (Timestamp::from_millis(at), value);
+        self.found.into_iter().map(reading).collect()
     }
 }
 
@@ -167,21 +325,21 @@ mod tests {
     proptest! {
         #[test]
         fn the_oldest_are_kept_in_order_however_many_come(
-            readings in vec((0..500_i64, any::<u8>()), 0..5000),
+            mut readings in vec((0..500_i64, 0..5_u64, any::<u8>()), 0..5000),
             from in 0..300_i64,
             len in 0..500_i64,
             limit in 0..1500_usize,
         ) {
             let mut oldest = Oldest::new(from, from + len, limit);
-            for &(at, value) in &readings {
-                oldest.push(at, value);
+            for &(at, order, value) in &readings {
+                oldest.push(at, order, value);
             }
+            readings.sort_by_key(|&(at, order, _)| (at, order));
             let mut expected: Vec<_> = readings
                 .into_iter()
-                .filter(|(at, _)| (from..from + len).contains(at))
-                .map(|(at, value)| (Timestamp::from_millis(at), value))
+                .filter(|(at, ..)| (from..from + len).contains(at))
+                .map(|(at, _, value)| (Timestamp::from_millis(at), value))
                 .collect();
-            expected.sort_by_key(|reading| reading.0);
             expected.truncate(limit);
             prop_assert_eq!(oldest.finish(), expected);
         }

@@ -1,22 +1,44 @@
-//! The bodies of device records, counters, log lines and tombstones.
+//! The bodies of device records, counters, log lines, tombstones and what is known of a series.
 //!
-//! Records, counters and tombstones are postcard; a log line is JSON, since its kind is an
+//! All but log lines are postcard; a log line is JSON, since its kind is an
 //! internally tagged enum, which only a self-describing format can read back.
 
+use super::series::Series;
 use super::{
     envelope,
     error::{Corrupt, StoreError},
     key,
 };
-use crate::model::{DeviceId, DeviceRecord, LogEntry, Marks};
+use crate::model::{ChannelState, DeviceId, DeviceRecord, LogEntry, Marks};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The version of each of these bodies that is written, but for device records.
-const VERSION: u8 = 1;
+/// The version of the body of a log line.
+const LOG_VERSION: u8 = 1;
 
-/// The version of device records that is written. Version 1, which is read as well, ends before
-/// `replaced`.
-const DEVICE_VERSION: u8 = 2;
+/// What is kept under a key of its own, in postcard.
+pub(super) trait Body: Serialize + DeserializeOwned {
+    /// The version that is written.
+    const VERSION: u8 = 1;
+
+    /// Reads a body of another version.
+    fn decode_older(version: u8, _body: &[u8]) -> Result<Self, Corrupt> {
+        Err(Corrupt::Version(version))
+    }
+}
+
+impl Body for Marks {}
+impl Body for Tombstone {}
+impl Body for SeriesRecord {}
+impl Body for LogUsage {}
+
+impl Body for DeviceRecord {
+    const VERSION: u8 = 2;
+
+    /// Version 1 ends before `replaced`: one more byte, postcard's `None`, makes version 2 of it.
+    fn decode_older(version: u8, body: &[u8]) -> Result<Self, Corrupt> {
+        if version == 1 { decode(&[body, &[0]].concat()) } else { Err(Corrupt::Version(version)) }
+    }
+}
 
 /// A key and the value to keep under it.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
@@ -29,29 +51,57 @@ pub(super) struct Tombstone {
     pub(super) last_frame: u64,
 }
 
-/// A device's record.
-pub(super) fn device(record: &DeviceRecord) -> Result<Pair, StoreError> {
-    seal(key::device(record.id), DEVICE_VERSION, record, "a device record")
+/// What is known of a series beside its readings, as of its last seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct SeriesRecord {
+    /// The readings of all frames up to this one are in chunks.
+    pub(super) sealed: u64,
+    /// The longest time that any of its chunks spans, in ms.
+    pub(super) span_max: u32,
+    /// How many readings its chunks hold.
+    pub(super) readings: u64,
+    /// What its chunks take, in bytes of keys and values.
+    pub(super) raw_bytes: u64,
+    /// What its buckets of minutes take, compacted or not.
+    pub(super) minute_bytes: u64,
+    /// What its buckets of hours take.
+    pub(super) hour_bytes: u64,
+    /// The last reading, in the order of their arrival.
+    pub(super) last: Option<ChannelState>,
 }
 
-/// Reads a device record back.
-pub(super) fn open_device(key: &[u8], value: &[u8]) -> Result<DeviceRecord, Corrupt> {
-    match envelope::open(key, value)? {
-        // One more byte, postcard's `None`, makes version 2 of it.
-        (1, body) => decode(&[body, &[0]].concat()),
-        (DEVICE_VERSION, body) => decode(body),
-        (version, _) => Err(Corrupt::Version(version)),
-    }
+/// What a device's log takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct LogUsage {
+    /// How many lines.
+    pub(super) lines: u64,
+    /// Bytes of keys and values.
+    pub(super) bytes: u64,
+}
+
+/// What is known of a series.
+pub(super) fn series(series: Series, record: &SeriesRecord) -> Result<Pair, StoreError> {
+    seal(key::series(series), record, "a series")
+}
+
+/// What a device's log takes.
+pub(super) fn log_usage(id: DeviceId, usage: &LogUsage) -> Result<Pair, StoreError> {
+    seal(key::log_usage(id), usage, "the size of a log")
+}
+
+/// A device's record.
+pub(super) fn device(record: &DeviceRecord) -> Result<Pair, StoreError> {
+    seal(key::device(record.id), record, "a device record")
 }
 
 /// The hub's counters.
 pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
-    seal(key::marks(), VERSION, marks, "the counters")
+    seal(key::marks(), marks, "the counters")
 }
 
 /// A removed device's tombstone.
 pub(super) fn tombstone(id: DeviceId, tombstone: Tombstone) -> Result<Pair, StoreError> {
-    seal(key::removed(id), VERSION, &tombstone, "a tombstone")
+    seal(key::removed(id), &tombstone, "a tombstone")
 }
 
 /// A line of a device's log; `order` says which came first of two of the same millisecond.
@@ -60,13 +110,16 @@ pub(super) fn log(id: DeviceId, entry: &LogEntry, order: u64) -> Result<Pair, St
     let what = "a log line";
     let body = serde_json::to_vec(entry)
         .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
-    let value = envelope::seal(&key, VERSION, &body, what)?;
+    let value = envelope::seal(&key, LOG_VERSION, &body, what)?;
     Ok((key, value))
 }
 
-/// Reads counters or a tombstone back.
-pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
-    decode(envelope::open_version(key, VERSION, value)?)
+/// Reads anything but a log line back.
+pub(super) fn open<T: Body>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
+    match envelope::open(key, value)? {
+        (version, body) if version == T::VERSION => decode(body),
+        (version, body) => T::decode_older(version, body),
+    }
 }
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Corrupt> {
@@ -78,19 +131,14 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Corrupt> {
 
 /// Reads a log line back.
 pub(super) fn open_log(key: &[u8], value: &[u8]) -> Result<LogEntry, Corrupt> {
-    let body = envelope::open_version(key, VERSION, value)?;
+    let body = envelope::open_version(key, LOG_VERSION, value)?;
     serde_json::from_slice(body).map_err(|_| Corrupt::Body)
 }
 
-fn seal(
-    key: Vec<u8>,
-    version: u8,
-    record: &impl Serialize,
-    what: &'static str,
-) -> Result<Pair, StoreError> {
+fn seal<T: Body>(key: Vec<u8>, record: &T, what: &'static str) -> Result<Pair, StoreError> {
     let body = postcard::to_stdvec(record)
         .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
-    let value = envelope::seal(&key, version, &body, what)?;
+    let value = envelope::seal(&key, T::VERSION, &body, what)?;
     Ok((key, value))
 }
 
@@ -135,7 +183,7 @@ mod tests {
         let record = largest();
         let (key, value) = device(&record).unwrap();
         assert!(value.len() <= 4_600, "{} bytes", value.len());
-        assert_eq!(open_device(&key, &value), Ok(record));
+        assert_eq!(open(&key, &value), Ok(record));
     }
 
     #[test]
@@ -163,9 +211,9 @@ mod tests {
             offered: Vec::new(),
             replaced: None,
         };
-        assert_eq!(open_device(&key, &value), Ok(record));
+        assert_eq!(open(&key, &value), Ok(record));
         let value = envelope::seal(&key, 3, &body, "a test").unwrap();
-        assert_eq!(open_device(&key, &value), Err(Corrupt::Version(3)));
+        assert_eq!(open::<DeviceRecord>(&key, &value), Err(Corrupt::Version(3)));
     }
 
     #[test]
@@ -215,14 +263,42 @@ mod tests {
             prop_assert_eq!(open(&key, &value), Ok(counters));
             let (key, value) = tombstone(DeviceId(3), Tombstone { last_frame }).unwrap();
             prop_assert_eq!(open(&key, &value), Ok(Tombstone { last_frame }));
+            let usage = LogUsage { lines: boots, bytes: last_frame };
+            let (key, value) = log_usage(DeviceId(3), &usage).unwrap();
+            prop_assert_eq!(open(&key, &value), Ok(usage));
+        }
+
+        #[test]
+        fn what_is_known_of_a_series_comes_back(
+            number: u64,
+            sealed: u64,
+            span_max: u32,
+            bytes: (u64, u64, u64),
+            last: Option<(u8, i32, i32)>,
+        ) {
+            let mut record = SeriesRecord {
+                sealed,
+                span_max,
+                readings: sealed,
+                raw_bytes: bytes.0,
+                minute_bytes: bytes.1,
+                hour_bytes: bytes.2,
+                last: None,
+            };
+            record.last = last.map(|(value, at, changed_at)| {
+                let [at, changed_at] = [at, changed_at].map(|at| Timestamp::from_millis(at.into()));
+                ChannelState { value, at, changed_at }
+            });
+            let (key, value) = super::series(Series::from_number(number), &record).unwrap();
+            prop_assert_eq!(open(&key, &value), Ok(record));
         }
 
         #[test]
         fn arbitrary_bodies_never_panic(body in vec(any::<u8>(), 0..300)) {
-            let value = envelope::seal(b"key", DEVICE_VERSION, &body, "a test").unwrap();
-            let _ = open_device(b"key", &value);
-            let value = envelope::seal(b"key", VERSION, &body, "a test").unwrap();
-            let _ = open_device(b"key", &value);
+            let value = envelope::seal(b"key", DeviceRecord::VERSION, &body, "a test").unwrap();
+            let _ = open::<DeviceRecord>(b"key", &value);
+            let value = envelope::seal(b"key", Marks::VERSION, &body, "a test").unwrap();
+            let _ = open::<DeviceRecord>(b"key", &value);
             let _ = open::<Marks>(b"key", &value);
             let _ = open_log(b"key", &value);
         }

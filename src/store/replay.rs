@@ -3,16 +3,17 @@
 use super::{
     engine::Engine,
     envelope,
-    error::StoreError,
+    error::{Corrupt, StoreError},
     frame,
-    index::FrameIndex,
+    heads::Heads,
     key,
-    record::{self, Tombstone},
+    logs::Logs,
+    record::{self, SeriesRecord, Tombstone},
     series::Series,
     stats::Counters,
 };
 use crate::model::{Channel, ChannelState, DeviceId, DeviceRecord, Marks, Timestamp};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What the store held when it was opened.
 #[derive(Debug, Default)]
@@ -32,21 +33,26 @@ pub(super) struct Replay {
     pub(super) devices: Vec<DeviceRecord>,
     pub(super) marks: Marks,
     pub(super) last: HashMap<Series, ChannelState>,
-    pub(super) removed: HashSet<DeviceId>,
-    pub(super) index: FrameIndex,
-    /// The last frame, whether or not it can be read.
+    /// Removed devices, each with the last frame that may have readings of it.
+    pub(super) removed: HashMap<DeviceId, u64>,
+    pub(super) heads: Heads,
+    pub(super) logs: Logs,
+    /// The first frame, whether or not it can be read; the last where there is none.
+    pub(super) first_frame: u64,
+    /// The last frame that ever was.
     pub(super) last_frame: u64,
-    /// How many readings each device has.
-    pub(super) stored: HashMap<DeviceId, u64>,
 }
 
 impl Replay {
-    /// Reads the whole store but the logs. Damaged values are counted and skipped.
+    /// Reads what has to be known from the beginning: all but what is sealed, and the logs' lines.
+    /// Damaged values are counted and skipped.
     pub(super) fn read(engine: &Engine, counters: &Counters) -> Result<Self, StoreError> {
         let mut replay = Self::default();
         replay.read_marks(engine, counters)?;
         replay.read_removed(engine, counters)?;
         replay.read_devices(engine, counters)?;
+        replay.read_logs(engine, counters)?;
+        replay.read_series(engine, counters)?;
         replay.read_frames(engine, counters)?;
         Ok(replay)
     }
@@ -64,14 +70,18 @@ impl Replay {
 
     fn read_removed(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
         engine.scan(&[key::REMOVED], &[key::REMOVED + 1], |key, value| {
-            // Its being there says it all; what it holds is for those who drop it.
-            self.removed.extend(key::device_of(key));
-            if let Err(why) = record::open::<Tombstone>(key, value) {
-                counters.corrupt(key, why);
-            }
+            // Its being there says it all; what it holds says how long it has to stay.
+            let last_frame = match record::open::<Tombstone>(key, value) {
+                Ok(tombstone) => tombstone.last_frame,
+                Err(why) => {
+                    counters.corrupt(key, why);
+                    u64::MAX
+                }
+            };
+            self.removed.extend(key::device_of(key).map(|device| (device, last_frame)));
             true
         })?;
-        let highest = self.removed.iter().max().copied();
+        let highest = self.removed.keys().max().copied();
         self.given_out(highest);
         Ok(())
     }
@@ -79,7 +89,7 @@ impl Replay {
     fn read_devices(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
         engine.scan(&[key::DEVICE], &[key::DEVICE + 1], |key, value| {
             self.given_out(key::device_of(key));
-            match record::open_device(key, value) {
+            match record::open::<DeviceRecord>(key, value) {
                 Ok(record) => {
                     let sessions = record.session.iter().chain(&record.offered);
                     self.marks.last_session = sessions
@@ -93,41 +103,75 @@ impl Replay {
         })
     }
 
+    fn read_logs(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
+        engine.scan(&[key::LOG_USAGE], &[key::LOG_USAGE + 1], |key, value| {
+            match (key::device_of(key), record::open(key, value)) {
+                (Some(device), Ok(usage)) => self.logs.put(device, usage),
+                (_, Err(why)) => counters.corrupt(key, why),
+                (None, _) => counters.corrupt(key, Corrupt::Key),
+            }
+            true
+        })
+    }
+
+    fn read_series(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
+        engine.scan(&[key::SERIES], &[key::SERIES + 1], |key, value| {
+            match (key::series_of(key), record::open::<SeriesRecord>(key, value)) {
+                (Some(series), Ok(record)) => self.take_up(series, record),
+                (_, Err(why)) => counters.corrupt(key, why),
+                (None, _) => counters.corrupt(key, Corrupt::Key),
+            }
+            true
+        })
+    }
+
+    fn take_up(&mut self, series: Series, record: SeriesRecord) {
+        self.last_frame = self.last_frame.max(record.sealed);
+        let Some((device, _)) = series.split() else { return };
+        self.given_out(Some(device));
+        if !self.removed.contains_key(&device) {
+            self.heads.put(series, record);
+            self.last.extend(record.last.map(|last| (series, last)));
+        }
+    }
+
     fn read_frames(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
+        let mut first = None;
         engine.scan(&[key::FRAME], &[key::FRAME + 1], |key, value| {
-            self.last_frame = self.last_frame.max(key::sequence_of(key).unwrap_or(0));
+            let sequence = key::sequence_of(key).unwrap_or(0);
+            first.get_or_insert(sequence);
+            self.last_frame = self.last_frame.max(sequence);
             let part = envelope::open_version(key, frame::VERSION, value).and_then(|body| {
                 let (head, rest) = frame::head(body)?;
-                Ok((head, frame::decode(&head, rest)?))
+                frame::decode(&head, rest)
             });
             match part {
-                Ok((head, entries)) => {
-                    self.index.add(self.last_frame, head.earliest, head.latest);
-                    self.take_in(&entries);
-                }
+                Ok(entries) => self.take_in(sequence, &entries),
                 Err(why) => counters.corrupt(key, why),
             }
             true
         })?;
-        let highest = self.stored.keys().max().copied();
+        self.first_frame = first.unwrap_or(self.last_frame);
+        let highest = self.heads.iter().filter_map(|(series, _)| series.split()).map(|s| s.0).max();
         self.given_out(highest);
         Ok(())
     }
 
-    fn take_in(&mut self, entries: &[frame::Entry]) {
+    /// Takes in what is not in chunks already.
+    fn take_in(&mut self, frame: u64, entries: &[frame::Entry]) {
         for entries in entries.chunk_by(|a, b| a.0 == b.0) {
             let Some(&(series, ..)) = entries.first() else { continue };
             let Some((device, _)) = series.split() else { continue };
-            if self.removed.contains(&device) {
+            let sealed = self.heads.get(series).map_or(0, |entry| entry.record().sealed);
+            if frame <= sealed || self.removed.contains_key(&device) {
                 continue;
             }
             let mut state = self.last.get(&series).copied();
             for &(_, at, value) in entries {
                 state = Some(ChannelState::updated(state, value, Timestamp::from_millis(at)));
+                self.heads.push(series, frame, at, value);
             }
             self.last.extend(state.map(|state| (series, state)));
-            *self.stored.entry(device).or_default() +=
-                u64::try_from(entries.len()).unwrap_or(u64::MAX);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the store tells of itself, for health and metrics.
 
+use super::heads::Usage;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -32,6 +33,18 @@ pub struct Stats {
     pub corrupt_values: u64,
     /// Readings that the store holds, whenever they came; those of removed devices don't count.
     pub stored_readings: u64,
+    /// Of these, those that are in write-ahead frames only, and in memory.
+    pub unsealed_readings: u64,
+    /// Readings that retention has deleted.
+    pub retired_readings: u64,
+    /// What sealed readings take, in bytes of keys and values.
+    pub raw_bytes: u64,
+    /// What buckets of minutes take.
+    pub minute_bytes: u64,
+    /// What buckets of hours take.
+    pub hour_bytes: u64,
+    /// What the devices' logs take.
+    pub log_bytes: u64,
     /// Size of the database's file in bytes.
     pub file_bytes: u64,
     /// Whether the store takes changes: it is open, and no commit has failed.
@@ -49,6 +62,12 @@ pub(super) struct Counters {
     commit_nanos_last: AtomicU64,
     write_errors: AtomicU64,
     stored_readings: AtomicU64,
+    unsealed_readings: AtomicU64,
+    retired_readings: AtomicU64,
+    raw_bytes: AtomicU64,
+    minute_bytes: AtomicU64,
+    hour_bytes: AtomicU64,
+    log_bytes: AtomicU64,
     corrupt: Mutex<BTreeSet<Vec<u8>>>,
 }
 
@@ -75,6 +94,21 @@ impl Counters {
         self.stored_readings.fetch_sub(fewer, Relaxed);
     }
 
+    /// Counts readings that retention has deleted.
+    pub(super) fn retired(&self, readings: u64) {
+        self.retired_readings.fetch_add(readings, Relaxed);
+        self.stored(0, readings);
+    }
+
+    /// Keeps what is held and taken now.
+    pub(super) fn keep(&self, usage: Usage, unsealed: usize, log_bytes: u64) {
+        self.raw_bytes.store(usage.raw, Relaxed);
+        self.minute_bytes.store(usage.minute, Relaxed);
+        self.hour_bytes.store(usage.hour, Relaxed);
+        self.log_bytes.store(log_bytes, Relaxed);
+        self.unsealed_readings.store(u64::try_from(unsealed).unwrap_or(u64::MAX), Relaxed);
+    }
+
     /// Logs a damaged value and counts it, unless it is known already.
     pub(super) fn corrupt(&self, key: &[u8], why: super::error::Corrupt) {
         let mut known = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,6 +131,12 @@ impl Counters {
             write_errors: self.write_errors.load(Relaxed),
             corrupt_values: u64::try_from(corrupt).unwrap_or(u64::MAX),
             stored_readings: self.stored_readings.load(Relaxed),
+            unsealed_readings: self.unsealed_readings.load(Relaxed),
+            retired_readings: self.retired_readings.load(Relaxed),
+            raw_bytes: self.raw_bytes.load(Relaxed),
+            minute_bytes: self.minute_bytes.load(Relaxed),
+            hour_bytes: self.hour_bytes.load(Relaxed),
+            log_bytes: self.log_bytes.load(Relaxed),
             ..Stats::default()
         }
     }

@@ -2,36 +2,44 @@
 
 use super::{
     change::{Done, Queued},
-    engine::{self, Change, Medium},
+    engine::{self, Change, Engine, Medium},
     envelope,
     error::StoreError,
     frame,
-    index::FrameIndex,
+    heads::{Entry, Heads},
     key,
+    logs::Logs,
     queue::{Group, Next, Queue},
-    record::{self, Tombstone},
+    record::{self, SeriesRecord, Tombstone},
+    seal,
     series::Series,
     stats::Counters,
+    upkeep::Upkeep,
 };
 use crate::model::DeviceId;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     panic::{self, AssertUnwindSafe},
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
 
-/// How many log lines of a removed device one batch deletes.
-const PURGE_BATCH: usize = 256;
+/// The most readings that all heads hold: what bounds their memory (9 bytes each) and, with the
+/// frames, the time that opening takes.
+const UNSEALED_MAX: usize = 1 << 20;
+/// The most frames that are kept because some head needs them: 18 hours at a commit a second.
+const FRAMES_MAX: u64 = 1 << 16;
+/// How many heads one commit seals at most because they hold the frames back.
+const SEALS_FORCED: usize = 32;
 
 /// What the writer's thread owns.
 pub(super) struct Writer<M> {
     pub(super) medium: M,
-    /// The folder of the database, for errors.
-    pub(super) path: PathBuf,
+    /// What `medium` was made of, to read from.
+    pub(super) engine: Arc<Engine>,
     pub(super) queue: Arc<Queue>,
-    pub(super) index: Arc<RwLock<FrameIndex>>,
+    pub(super) heads: Arc<RwLock<Heads>>,
+    pub(super) logs: Logs,
     pub(super) counters: Arc<Counters>,
     /// The longest time that a change waits.
     pub(super) interval: Duration,
@@ -39,20 +47,17 @@ pub(super) struct Writer<M> {
     pub(super) last_frame: u64,
     /// Every removed device.
     pub(super) removed: HashSet<DeviceId>,
-    /// Removed devices that may still have log lines.
-    pub(super) purge: Vec<DeviceId>,
-    /// How many readings each device has.
-    pub(super) stored: HashMap<DeviceId, u64>,
+    pub(super) upkeep: Upkeep,
 }
 
 /// A commit, encoded.
 #[derive(Debug, Default)]
 struct Batch {
     changes: Vec<Change>,
-    /// Sequence number, earliest and latest time of each part.
-    frames: Vec<(u64, i64, i64)>,
+    /// Its readings, by series and, in a series, in the order of their arrival.
+    entries: Vec<frame::Entry>,
+    seals: HashMap<Series, SeriesRecord>,
     removed: Vec<DeviceId>,
-    readings: HashMap<DeviceId, u64>,
     frame_bytes: usize,
     last_frame: u64,
 }
@@ -70,11 +75,14 @@ impl<M: Medium> Writer<M> {
 
     fn work(&mut self) {
         loop {
-            let result = match self.queue.next(self.interval, !self.purge.is_empty()) {
+            let due = self.upkeep.due(&self.heads(), self.last_frame);
+            let result = match self.queue.next(self.interval, due) {
                 Next::Commit(group) => self.commit(group),
-                Next::Idle => self.purge().map_err(|error| (error, Vec::new())),
+                Next::Idle => Ok(()),
                 Next::End => return,
             };
+            // Also after a commit: where one follows the other at once, there is no idle moment.
+            let result = result.and_then(|()| self.upkeep().map_err(|error| (error, Vec::new())));
             if let Err((error, dones)) = result {
                 self.counters.failed();
                 let error = StoreError::Failed { reason: error.to_string() };
@@ -97,38 +105,58 @@ impl<M: Medium> Writer<M> {
 
     fn write(&mut self, group: &Group) -> Result<(), StoreError> {
         let mut batch = self.encode(&group.changes)?;
-        if !batch.changes.is_empty() {
+        let changes = std::mem::take(&mut batch.changes);
+        if !changes.is_empty() {
             let start = Instant::now();
-            let changes = std::mem::take(&mut batch.changes);
-            engine::caught(&self.path, || {
+            engine::caught(self.engine.path(), || {
                 self.medium.apply(changes)?;
                 self.medium.sync()
             })?;
             self.count(&batch, start.elapsed());
-            // The index first: a reader looks up to the published frame in it.
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for &(sequence, earliest, latest) in &batch.frames {
-                index.add(sequence, earliest, latest);
+        }
+        self.publish(group, batch);
+        Ok(())
+    }
+
+    /// Lets readers find what is on the medium now where it is: a head in the place of what
+    /// waited, and chunks in the place of a head.
+    fn publish(&mut self, group: &Group, batch: Batch) {
+        self.last_frame = batch.last_frame;
+        let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
+        for &(series, at, value) in &batch.entries {
+            if !batch.seals.contains_key(&series) {
+                heads.push(series, batch.last_frame, at, value);
             }
         }
-        self.queue.publish(group, self.last_frame, &batch.removed);
-        Ok(())
+        for (series, record) in batch.seals {
+            heads.seal(series, record);
+        }
+        for &device in &batch.removed {
+            let readings = heads.remove(device);
+            self.counters.stored(0, readings);
+            self.logs.remove(device);
+            self.upkeep.remove(device, batch.last_frame);
+        }
+        self.counters.keep(heads.usage(), heads.unsealed(), self.logs.bytes());
+        // Under the lock: what leaves the queue is in the heads for whoever looks next.
+        self.queue.publish(group, &batch.removed);
     }
 
     fn encode(&mut self, changes: &[Queued]) -> Result<Batch, StoreError> {
         let mut batch = Batch { last_frame: self.last_frame, ..Batch::default() };
-        let mut entries = Vec::new();
+        let mut logs = BTreeSet::new();
         for change in changes {
             match change {
                 Queued::Reading(reading) if !self.removed.contains(&reading.device) => {
                     let series = Series::new(reading.device, reading.channel);
-                    entries.push((series, reading.at.millis(), reading.value));
-                    *batch.readings.entry(reading.device).or_default() += 1;
+                    batch.entries.push((series, reading.at.millis(), reading.value));
                 }
                 Queued::Put { device, key, value }
                     if device.is_none_or(|device| !self.removed.contains(&device)) =>
                 {
-                    batch.changes.push((key.clone(), Some(value.clone())));
+                    let change = (key.clone(), Some(value.clone()));
+                    self.logs.added(&change, &mut logs);
+                    batch.changes.push(change);
                 }
                 Queued::Remove(device) if self.removed.insert(*device) => {
                     batch.changes.push((key::device(*device), None));
@@ -139,7 +167,10 @@ impl<M: Medium> Writer<M> {
                 }
             }
         }
-        batch.push_frames(entries)?;
+        batch.changes.extend(self.logs.changes(logs)?);
+        batch.entries.sort_by_key(|&(series, ..)| series);
+        batch.push_frames()?;
+        self.seal(&mut batch)?;
         for device in &batch.removed {
             let (key, value) =
                 record::tombstone(*device, Tombstone { last_frame: batch.last_frame })?;
@@ -148,42 +179,74 @@ impl<M: Medium> Writer<M> {
         Ok(batch)
     }
 
-    fn count(&mut self, batch: &Batch, took: Duration) {
-        self.last_frame = batch.last_frame;
-        for (device, readings) in &batch.readings {
-            *self.stored.entry(*device).or_default() += readings;
+    /// Seals the heads that this commit fills, and those that hold back too much.
+    fn seal(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let heads = self.heads();
+        let mut due = BTreeSet::new();
+        for entries in batch.entries.chunk_by(|a, b| a.0 == b.0) {
+            due.extend(
+                entries
+                    .first()
+                    .map(|entry| entry.0)
+                    .filter(|&series| heads.is_full(series, entries.len())),
+            );
         }
-        let readings: u64 = batch.readings.values().sum();
-        let removed: u64 =
-            batch.removed.iter().filter_map(|device| self.stored.remove(device)).sum();
-        self.counters.stored(readings, removed);
-        self.purge.extend(&batch.removed);
+        let cut = batch.last_frame.saturating_sub(FRAMES_MAX);
+        let mut over = (heads.unsealed() + batch.entries.len()).saturating_sub(UNSEALED_MAX);
+        for (forced, (frame, series)) in heads.oldest().enumerate() {
+            if over == 0 && (frame >= cut || forced >= SEALS_FORCED) {
+                break;
+            }
+            over = over.saturating_sub(heads.get(series).map_or(0, Entry::unsealed));
+            due.insert(series);
+        }
+        for series in due {
+            let entry = heads.get(series);
+            let record = entry.map_or_else(SeriesRecord::default, |entry| *entry.record());
+            let mut readings: Vec<_> = entry.into_iter().flat_map(Entry::head).collect();
+            let from = batch.entries.partition_point(|entry| entry.0 < series);
+            let new = batch.entries[from..].iter().take_while(|entry| entry.0 == series);
+            readings.extend(new.map(|&(_, at, value)| (at, value)));
+            let seal = seal::seal(series, &record, readings, batch.last_frame)?;
+            batch.changes.extend(seal.changes);
+            batch.seals.insert(series, seal.record);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, batch: &Batch, took: Duration) {
+        let readings = u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
+        self.counters.stored(readings, 0);
         let bytes = u64::try_from(batch.frame_bytes).unwrap_or(u64::MAX);
         self.counters.committed(readings, bytes, took);
     }
 
-    /// Deletes some log lines of a removed device. Nobody can see them, so nothing is synced.
-    fn purge(&mut self) -> Result<(), StoreError> {
-        let Some(&device) = self.purge.last() else { return Ok(()) };
-        let more = engine::caught(&self.path, || {
-            let keys = self.medium.keys(&key::log_prefix(device), PURGE_BATCH)?;
-            let more = keys.len() == PURGE_BATCH;
-            if !keys.is_empty() {
-                self.medium.apply(keys.into_iter().map(|key| (key, None)).collect())?;
-            }
-            Ok(more)
-        })?;
-        if !more {
-            self.purge.pop();
+    /// Does one step of what has no hurry, if it is time.
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        if self.upkeep.due(&self.heads(), self.last_frame) > Instant::now() {
+            return Ok(());
         }
-        Ok(())
+        let path = self.engine.path();
+        let mut turn = super::upkeep::Turn {
+            engine: &self.engine,
+            medium: &self.medium,
+            heads: &self.heads,
+            logs: &mut self.logs,
+            counters: &self.counters,
+            last_frame: self.last_frame,
+        };
+        engine::caught(path, || self.upkeep.step(&mut turn))
+    }
+
+    fn heads(&self) -> RwLockReadGuard<'_, Heads> {
+        self.heads.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Batch {
-    fn push_frames(&mut self, entries: Vec<frame::Entry>) -> Result<(), StoreError> {
+    fn push_frames(&mut self) -> Result<(), StoreError> {
         let mut part = u8::MAX;
-        for frame::Part { head, body } in frame::encode(entries) {
+        for body in frame::encode(&self.entries) {
             part = part.wrapping_add(1);
             if part == 0 {
                 self.last_frame += 1;
@@ -191,7 +254,6 @@ impl Batch {
             let key = key::frame(self.last_frame, part);
             let value = envelope::seal(&key, frame::VERSION, &body, "a frame")?;
             self.frame_bytes += value.len();
-            self.frames.push((self.last_frame, head.earliest, head.latest));
             self.changes.push((key, Some(value)));
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The store as a whole, on real files.
 
+mod years;
+
 use super::{
     engine::{self, Engine, Medium},
     *,
@@ -22,11 +24,13 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 /// Long enough that a test notices if it waits for it.
-const NEVER: Options = Options { commit_interval: Duration::from_hours(1) };
+fn never() -> Options {
+    Options { commit_interval: Duration::from_hours(1), ..Options::default() }
+}
 const ALL: (Timestamp, Timestamp) = (Timestamp::MIN, Timestamp::MAX);
 
 fn open(dir: &TempDir) -> (Store, Contents) {
-    Store::open(dir.path(), &NEVER).unwrap()
+    Store::open(dir.path(), &never()).unwrap()
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -100,7 +104,7 @@ struct Gated {
 impl Gated {
     fn open(dir: &TempDir) -> (Store, Self) {
         let mut gated = None;
-        let (store, _) = Store::open_on(dir.path(), &NEVER, |engine| {
+        let (store, _) = Store::open_on(dir.path(), &never(), |engine| {
             let gate = Arc::new((Mutex::new(false), Condvar::new()));
             gated.insert(Self { engine, gate, fail: Arc::default() }).clone()
         })
@@ -126,10 +130,6 @@ impl Medium for Gated {
             return Err(StoreError::io(Path::new("db"))(std::io::ErrorKind::StorageFull.into()));
         }
         self.engine.sync()
-    }
-
-    fn keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.engine.keys(prefix, limit)
     }
 }
 
@@ -356,7 +356,13 @@ async fn a_removed_devices_log_leaves_the_tree() {
     let (store, gated) = Gated::open(&dir);
     put(&store, (0..600).map(|n| line(1, n, "x")).collect()).await;
     store.flush().await.unwrap();
-    let left = || gated.engine.keys(&key::log_prefix(DeviceId(1)), 1000).unwrap().len();
+    let left = || {
+        gated
+            .engine
+            .keys(&key::log_prefix(DeviceId(1)), &key::log_end(DeviceId(1)), 1000)
+            .unwrap()
+            .len()
+    };
     assert_eq!(left(), 600);
     put(&store, vec![Change::RemoveDevice(DeviceId(1))]).await;
     store.flush().await.unwrap();
@@ -387,7 +393,8 @@ async fn what_may_wait_is_committed_together() {
 async fn what_may_wait_is_committed_when_the_interval_is_over() {
     let dir = tempfile::tempdir().unwrap();
     let interval = Duration::from_millis(50);
-    let (store, _) = Store::open(dir.path(), &Options { commit_interval: interval }).unwrap();
+    let (store, _) =
+        Store::open(dir.path(), &Options { commit_interval: interval, ..never() }).unwrap();
     let (done, receiver) = callback();
     let start = std::time::Instant::now();
     store
@@ -558,7 +565,7 @@ async fn dropping_the_last_handle_commits_what_waits() {
     drop(store);
     let reopened = Mutex::new(None);
     until("the writer has let go", || {
-        *reopened.lock().unwrap() = Store::open(dir.path(), &NEVER).ok();
+        *reopened.lock().unwrap() = Store::open(dir.path(), &never()).ok();
         reopened.lock().unwrap().is_some()
     })
     .await;
@@ -573,7 +580,7 @@ async fn a_second_opener_is_refused_and_disturbs_nothing() {
     let (store, _) = open(&dir);
     let half = dir.path().join("sled/snap.00.generating");
     fs::write(&half, "a snapshot that the first one is writing").unwrap();
-    let error = Store::open(dir.path(), &NEVER).unwrap_err();
+    let error = Store::open(dir.path(), &never()).unwrap_err();
     assert!(matches!(&error, StoreError::Locked { path } if path == dir.path()), "{error}");
     assert!(half.exists());
     put(&store, vec![reading(1, Channel::Led, 0, 1)]).await;
@@ -588,7 +595,7 @@ async fn another_format_is_refused_and_nothing_is_touched() {
     let current = fs::read_to_string(&format).unwrap();
     fs::write(&format, current.replace("schema: 1", "schema: 2")).unwrap();
     let before = fs::read(dir.path().join("sled/db")).unwrap();
-    let error = Store::open(dir.path(), &NEVER).unwrap_err();
+    let error = Store::open(dir.path(), &never()).unwrap_err();
     assert!(error.to_string().contains("schema 2"), "{error}");
     assert_eq!(fs::read(dir.path().join("sled/db")).unwrap(), before);
     fs::write(&format, current).unwrap();
@@ -695,7 +702,7 @@ async fn a_damaged_file_gives_an_error_or_a_store_but_never_a_panic() {
             let copy = tempfile::tempdir().unwrap();
             copy_store(dir.path(), copy.path(), snapshot);
             fs::write(copy.path().join("sled/db"), bytes).unwrap();
-            match Store::open(copy.path(), &NEVER) {
+            match Store::open(copy.path(), &never()) {
                 Ok((store, _)) => {
                     let _ = store.readings(DeviceId(1), Channel::Led, ALL.0, ALL.1, 1000).await;
                     let _ = store.log(DeviceId(1), None, 1000).await;
