@@ -228,7 +228,6 @@ async fn page(
     let wanted = paging::wanted(skip, limit);
     let store = &context.store;
     if let Some(width) = resolution.width() {
-        let from = resolution.floor(from);
         let fetched = store.buckets(device, channel, width, from, to, wanted).await?;
         let (buckets, next) = paging::cut(fetched, skip, limit, |bucket| bucket.start);
         Ok((Points::Buckets(buckets), next))
@@ -268,14 +267,9 @@ mod tests {
 
     #[test]
     fn wrong_parameters_are_refused() {
-        for query in [
-            "resolution=1d",
-            "format=xml",
-            "limit=0",
-            "limit=100001",
-            "from=2&to=1",
-            "form=2",
-        ] {
+        for query in
+            ["resolution=1d", "format=xml", "limit=0", "limit=100001", "from=2&to=1", "form=2"]
+        {
             let kind = Selection::parse(query).unwrap_err().kind();
             assert_eq!(kind, Kind::BAD_REQUEST, "{query}");
         }

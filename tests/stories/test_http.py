@@ -279,6 +279,25 @@ def test_readings_are_cut_by_time_and_limit(api: Api, measured: Device) -> None:
         assert empty.json()["points"] == []
 
 
+def test_readings_are_summed_up_by_the_minute_and_the_hour(api: Api, measured: Device) -> None:
+    """`[start_ms, min, mean, max, count]`; `auto` takes the finest that a chart can show."""
+    path = f"/devices/{measured.name}/readings/photoresistor"
+    for resolution, width in (("1m", 60_000), ("1h", 3_600_000)):
+        answer = api.get(f"{path}?resolution={resolution}").json()
+        assert answer["resolution"] == resolution
+        points = answer["points"]
+        assert 1 <= len(points) <= 2, "the stories' readings are of moments"
+        assert all(start % width == 0 for start, *_ in points)
+        assert sum(count for *_, count in points) == 20
+        assert (points[0][1], points[-1][3]) == (0, 19)
+        assert sum(mean * count for _, _, mean, _, count in points) == pytest.approx(190, abs=0.2)
+        csv = api.get(f"{path}?resolution={resolution}&format=csv").text.splitlines()
+        assert csv[0] == "time,min,mean,max,count"
+        assert len(csv) == 1 + len(points)
+    assert api.get(f"{path}?resolution=auto&limit=20").json()["resolution"] == "raw"
+    assert api.get(f"{path}?resolution=auto&limit=19").json()["resolution"] == "1m"
+
+
 def test_pages_of_readings_are_linked_without_gap_and_double(api: Api, measured: Device) -> None:
     """`Link` with `rel="next"`; twenty readings of a few milliseconds, seven a page."""
     path: str | None = f"/api/v1/devices/{measured.mac}/readings/photoresistor?limit=7"

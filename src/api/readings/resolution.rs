@@ -91,10 +91,11 @@ impl FromStr for Wanted {
 /// A resolution that begins within the first bucket of another has what that one has.
 pub(super) fn complete(earliest: [Option<Timestamp>; 3], from: Timestamp) -> Vec<Resolution> {
     let tiers = || Resolution::ALL.into_iter().zip(earliest);
-    let has_all_of = |resolution: Resolution, begin: Timestamp, other: Resolution, at: Timestamp| {
-        let coarser = resolution.max(other);
-        coarser.floor(begin) <= coarser.floor(at).max(coarser.floor(from))
-    };
+    let has_all_of =
+        |resolution: Resolution, begin: Timestamp, other: Resolution, at: Timestamp| {
+            let coarser = resolution.max(other);
+            coarser.floor(begin) <= coarser.floor(at).max(coarser.floor(from))
+        };
     tiers()
         .filter_map(|(resolution, begin)| Some((resolution, begin?)))
         .filter(|&(resolution, begin)| {
@@ -107,8 +108,8 @@ pub(super) fn complete(earliest: [Option<Timestamp>; 3], from: Timestamp) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use Resolution::{Hour, Minute, Raw};
+    use proptest::prelude::*;
 
     const MINUTE: i64 = 60_000;
     const HOUR: i64 = 60 * MINUTE;
