@@ -7,15 +7,15 @@ use crate::{
     events::Events,
     model::{Clock, DeviceState},
     registry::{self, DeviceError},
-    store::{self, Store, StoreError},
+    store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
 use serde::Serialize;
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -24,6 +24,9 @@ const EVENTS_REMEMBERED: usize = 1024;
 
 /// How many connections may wait to be accepted: a whole house of boards after a power cut.
 const BACKLOG: u32 = 4096;
+
+/// How often a store for which there is no room is tried to be opened.
+const ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// The longest time that each step of a graceful stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,12 +152,17 @@ pub async fn run(
     let options = store::Options {
         commit_interval: Duration::from_millis(settings.store.flush_ms),
         retention: retention(&settings.store.retention),
+        min_free_bytes: settings.store.min_free_mb.saturating_mul(1_000_000),
         clock: Arc::clone(&clock),
         ..store::Options::default()
     };
-    let path = settings.store.path.clone();
-    let (store, contents) =
-        tokio::task::spawn_blocking(move || Store::open(&path, &options)).await??;
+    tokio::pin!(shutdown);
+    let opened = tokio::select! {
+        () = &mut shutdown => None,
+        opened = open_store(&settings.store.path, options, &supervisor) => Some(opened?),
+    };
+    // Told to stop while it waits for room.
+    let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
 
     let (broker, link) = Broker::start(&settings.mqtt)?;
@@ -203,7 +211,7 @@ pub async fn run(
     };
     let watch = supervisor.watch(probe);
     tokio::select! {
-        () = shutdown => {}
+        () = &mut shutdown => {}
         () = watch => {}
         ended = &mut front => ended??,
         ended = &mut registry_task => ended??,
@@ -237,6 +245,31 @@ pub async fn run(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Opens the store. Where the disk is so full that it can't be opened, waits until there is room:
+/// to end, and to be started again every second, would make neither room nor sense.
+async fn open_store(
+    path: &Path,
+    options: store::Options,
+    supervisor: &Supervisor,
+) -> Result<(Store, Contents), HubError> {
+    let (path, options) = (Arc::<Path>::from(path), Arc::new(options));
+    let mut told = false;
+    loop {
+        let (path, options) = (Arc::clone(&path), Arc::clone(&options));
+        match tokio::task::spawn_blocking(move || Store::open(&path, &options)).await? {
+            Err(error) if error.is_full() => {
+                if !told {
+                    warn!("the disk is full: waiting for room to open the store: {error}");
+                    told = true;
+                }
+                supervisor.waiting("the disk is full: waiting for room", ROOM_RETRY);
+                sleep(ROOM_RETRY).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// What the settings say of how long what is kept.

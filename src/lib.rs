@@ -8,6 +8,7 @@
 //!
 //! - [`model`]: what the rooms say to one another
 //! - [`config`] reads the settings
+//! - [`clock`]: the time of day on a machine that may have none
 //! - [`broker`]: the MQTT server, our own front over rumqttd's router
 //! - [`store`]: devices and readings in sled
 //! - [`events`]: the live stream with replay
@@ -21,6 +22,7 @@
 pub mod api;
 pub mod broker;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod events;
 pub mod hub;

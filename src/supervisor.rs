@@ -30,6 +30,13 @@ impl Supervisor {
         self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
+    /// The hub is not up yet, for a reason that is not its own; it will say so again within `soon`.
+    pub fn waiting(&self, status: &str, soon: Duration) {
+        // One more, so that what is said in time also gets there in time.
+        let micros = u32::try_from((soon * 2).as_micros()).unwrap_or(u32::MAX);
+        self.tell(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(status)]);
+    }
+
     /// The hub is going down.
     pub fn stopping(&self) {
         self.tell(&[NotifyState::Stopping]);

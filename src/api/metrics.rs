@@ -98,7 +98,8 @@ fn render(api: &Api) -> String {
     process::write(&mut text);
     rooms::broker(&mut text, &api.context.broker.stats());
     rooms::registry(&mut text, &api.context.registry.stats());
-    rooms::store(&mut text, &api.context.store.stats());
+    let condition = *api.context.store.condition().borrow();
+    rooms::store(&mut text, &api.context.store.stats(), condition);
     let (listed, _) = api.context.registry.snapshot();
     devices(&mut text, &listed);
     stream(&mut text, api);

@@ -2,9 +2,9 @@
 
 use super::CliError;
 use crate::{
+    clock::{HubClock, Linux},
     config::Settings,
     hub::{self, Addresses, Listeners, Platform},
-    model::SystemClock,
     supervisor::Supervisor,
 };
 use std::{
@@ -33,7 +33,7 @@ pub(super) async fn run(
 /// The machine's own clock and randomness, and the service manager that started us.
 pub(super) fn platform() -> Platform {
     Platform {
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(HubClock::new(Linux::new())),
         entropy: Box::new(random),
         supervisor: Supervisor::from_environment(),
     }

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`timestamp`]: an instant in milliseconds, and the clock that is handed in
+//! - [`timestamp`]: an instant in milliseconds
+//! - [`clock`]: what tells the time of day, and whether it can be believed
 //! - [`channel`]: the three channels of a board and their readings
 //! - [`bucket`]: readings summed up by the minute or the hour
 //! - [`device`]: a device as people see it
@@ -13,6 +14,7 @@
 
 pub mod bucket;
 pub mod channel;
+pub mod clock;
 pub mod command;
 pub mod device;
 pub mod event;
@@ -22,9 +24,10 @@ pub mod timestamp;
 
 pub use bucket::{Bucket, Width};
 pub use channel::{Channel, ChannelState, Reading};
+pub use clock::{Clock, ClockMark, SystemClock, TimeSpan};
 pub use command::{Command, CommandId, CommandState};
 pub use device::{Channels, Device, DeviceKey, DeviceState, ReplacedBoard};
 pub use event::Event;
 pub use log::{LogEntry, LogKind};
 pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
-pub use timestamp::{Clock, SystemClock, Timestamp};
+pub use timestamp::Timestamp;

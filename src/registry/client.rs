@@ -17,7 +17,7 @@ use crate::{
     config,
     events::{Cursor, Events},
     model::{Clock, Command, CommandId, Device, DeviceKey},
-    store::{Change, Contents, Store, StoreError, Urgency},
+    store::{self, Change, Contents, Store, StoreError, Urgency},
 };
 use bytes::Bytes;
 use capteur_protocol::{DeviceMessage, HubMessage, Mac, Name, Topic};
@@ -28,7 +28,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 
@@ -115,6 +115,7 @@ pub fn start(
     let task = Task {
         shared: Arc::clone(&shared),
         link,
+        condition: store.condition(),
         outlet: Outlet::new(client, store, failed),
         clock,
         entropy,
@@ -251,6 +252,7 @@ struct Task {
     shared: Arc<Shared>,
     link: broker::Link,
     outlet: Outlet,
+    condition: watch::Receiver<store::Condition>,
     clock: Arc<dyn Clock>,
     entropy: Box<dyn FnMut() -> u32 + Send>,
     started: Instant,
@@ -344,6 +346,7 @@ impl Task {
         let now = Moment { wall: self.clock.now(), uptime: self.started.elapsed() };
         let mut effects = Vec::new();
         let mut state = self.shared.state();
+        state.recording = self.condition.borrow().recording.is_on();
         let answer =
             feed(&mut state, &mut Turn { now, entropy: &mut *self.entropy, effects: &mut effects });
         let rest = effects.into_iter().filter_map(|effect| match effect {

@@ -64,6 +64,12 @@ impl State {
             }
         };
         match handled {
+            // Shown to people and not recorded: an acknowledgement would be a lie.
+            Ok(()) if is_reading(message) && !self.recording => {
+                self.stats.accept(message.topic());
+                self.stats.not_recorded += 1;
+                turn.settle(ack, Verdict::QuotaExceeded, When::AtOnce);
+            }
             // What is taken has always been stored: also a repeat, since what it repeats may not be
             // on the medium yet.
             Ok(()) => {
@@ -240,8 +246,8 @@ impl State {
         self.message(&DeviceMessage::Leave(pair.clone()), origin, None, turn);
     }
 
-    /// A reading (ruling 7): recorded whatever the device's state. One of a device that counts as
-    /// offline means that it is alive.
+    /// A reading (ruling 7): recorded whatever the device's state, as long as there is room for
+    /// readings. One of a device that counts as offline means that it is alive.
     fn reading(
         &mut self,
         pair: &Pair,
@@ -258,7 +264,9 @@ impl State {
         let moved = entry.has_started(pair)
             && entry.owner.as_ref().is_none_or(|owner| owner.connection != origin.connection);
         let offline = entry.state == DeviceState::Offline;
-        turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
+        if self.recording {
+            turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
+        }
         turn.event(Event::Reading { mac, name, channel, value, at });
         if offline || moved {
             self.go_online(id, pair, origin, Sign::Reading, urgency, turn);
@@ -334,5 +342,15 @@ impl State {
             log(id, LogKind::Joined, urgency, turn);
             self.announce(id, turn);
         }
+    }
+}
+
+/// Whether a message reports a channel's value.
+pub(super) const fn is_reading(message: &DeviceMessage) -> bool {
+    match message {
+        DeviceMessage::Led(..) | DeviceMessage::Button(..) | DeviceMessage::Photoresistor(..) => {
+            true
+        }
+        DeviceMessage::Join(_) | DeviceMessage::Start(_) | DeviceMessage::Leave(_) => false,
     }
 }

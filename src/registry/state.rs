@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) adoption: Adoption,
     /// Whether a connection is one device's alone (ruling 10).
     pub(super) confined: bool,
+    /// Whether there is room to record readings.
+    pub(super) recording: bool,
     pub(super) issuer: Issuer,
     pub(super) roster: Roster,
     pub(super) commands: Commands,
@@ -48,6 +50,7 @@ impl State {
         Self {
             adoption: devices.adoption,
             confined: true,
+            recording: true,
             issuer: Issuer::new(marks, &devices.name_prefix),
             roster,
             commands: Commands::new(

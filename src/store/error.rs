@@ -77,6 +77,12 @@ impl StoreError {
         move |source| Self::Io { path, source: Arc::new(source) }
     }
 
+    /// Whether the file system has no room, or none for us.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// What sled says of a store that it was to open or to read.
     pub(super) fn sled(path: &Path, error: sled::Error) -> Self {
         let path = path.to_owned();

@@ -2,6 +2,7 @@
 
 use super::{
     change::{Change, Done, Queued, Urgency},
+    condition::{Condition, Lookout, Spans},
     engine::{self, Engine, Medium},
     error::StoreError,
     folder::Folder,
@@ -9,11 +10,15 @@ use super::{
     reader::{Coverage, Reader},
     record,
     replay::{Contents, Replay},
+    space::{self, Gauge, Space},
     stats::{Counters, Stats},
     upkeep::{Layout, Retention, Upkeep},
+    wear::{self, Tally},
     writer::Writer,
 };
-use crate::model::{Bucket, Channel, Clock, DeviceId, LogEntry, SystemClock, Timestamp, Width};
+use crate::model::{
+    Bucket, Channel, Clock, DeviceId, LogEntry, SystemClock, TimeSpan, Timestamp, Width,
+};
 use std::{
     fmt,
     path::Path,
@@ -25,7 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Semaphore, oneshot},
+    sync::{Mutex, Semaphore, oneshot, watch},
     task,
 };
 
@@ -41,17 +46,21 @@ pub struct Options {
     pub retention: Retention,
     /// How often it is looked for what can be compacted or has to go.
     pub upkeep_interval: Duration,
-    /// The time of day, for what has to go because of its age.
+    /// Where the file system has less room than this, in bytes, readings are not recorded.
+    pub min_free_bytes: u64,
+    /// The time of day, for what has to go because of its age. It is told what the store remembers
+    /// of it.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
-    /// A commit a second, everything kept, the machine's clock.
+    /// A commit a second, everything kept and recorded to the last byte, the machine's clock.
     fn default() -> Self {
         Self {
             commit_interval: Duration::from_secs(1),
             retention: Retention::default(),
             upkeep_interval: Duration::from_mins(10),
+            min_free_bytes: 0,
             clock: Arc::new(SystemClock),
         }
     }
@@ -84,6 +93,8 @@ struct Shared {
     /// This run's number.
     boots: u64,
     log_lines: AtomicU32,
+    condition: watch::Receiver<Condition>,
+    spans: Spans,
 }
 
 impl Store {
@@ -96,28 +107,37 @@ impl Store {
     /// another version wrote it, [`StoreError::Damaged`] where it makes no sense, and
     /// [`StoreError::Io`] where the system refuses.
     pub fn open(path: &Path, options: &Options) -> Result<(Self, Contents), StoreError> {
-        Self::open_on(path, options, |engine| engine)
+        Self::open_on(path, options, space::gauge(path), |engine| engine)
     }
 
-    /// As [`open`](Self::open), with commits going to what `medium` makes of the database.
+    /// As [`open`](Self::open), with commits going to what `medium` makes of the database, on a file
+    /// system that has the room that `gauge` tells.
     pub(super) fn open_on<M: Medium>(
         path: &Path,
         options: &Options,
+        gauge: Gauge,
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
         let counters = Arc::new(Counters::default());
-        let mut replay = engine::caught(path, || {
-            let mut replay = Replay::read(&engine, &counters)?;
-            replay.marks.boots = replay.marks.boots.saturating_add(1);
-            let (key, value) = record::marks(&replay.marks)?;
-            engine.apply(vec![(key, Some(value))])?;
-            engine.sync()?;
-            Ok(replay)
+        let mut space = Space::new(path, options.min_free_bytes, gauge);
+        let (engine, mut replay) = space.open_with(|| {
+            let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
+            let replay = engine::caught(path, || read(&engine, &counters))?;
+            Ok((engine, replay))
         })?;
         let contents = replay.contents();
-        let Replay { removed, heads, logs, first_frame, last_frame, .. } = replay;
+        let Replay { removed, heads, logs, first_frame, last_frame, clock, written, spans, .. } =
+            replay;
+        options.clock.resume(clock, contents.newest());
+        let lookout = Lookout::new(
+            space,
+            Tally::new(written, wear::meter()),
+            Arc::clone(&options.clock),
+            Arc::clone(&counters),
+            spans.clone(),
+        );
+        let condition = lookout.condition();
         let readings = heads.iter().map(|(_, entry)| entry.readings()).sum();
         counters.stored(readings, 0);
         counters.keep(heads.usage(), heads.unsealed(), logs.bytes());
@@ -134,6 +154,7 @@ impl Store {
             last_frame,
             removed: removed.keys().copied().collect(),
             upkeep: Upkeep::new(Arc::clone(&layout), options, first_frame, removed),
+            lookout,
             medium: medium(Arc::clone(&engine)),
         };
         let thread = thread::Builder::new()
@@ -155,6 +176,8 @@ impl Store {
             writer: Mutex::new(Some(thread)),
             boots: contents.marks.boots,
             log_lines: AtomicU32::new(0),
+            condition,
+            spans,
         };
         Ok((Self { shared: Arc::new(shared) }, contents))
     }
@@ -292,6 +315,17 @@ impl Store {
         self.query(move |reader| reader.log(device, before, limit)).await
     }
 
+    /// What the store can do, now and from now on.
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.shared.condition.clone()
+    }
+
+    /// The spans of time of which the store has readings and in which the time of day was a guess,
+    /// oldest first; the newest 1,024.
+    pub fn uncertain_spans(&self) -> Vec<TimeSpan> {
+        self.shared.spans.all()
+    }
+
     /// Figures for health and metrics.
     pub fn stats(&self) -> Stats {
         // Under the lock: a clone could outlive the files' closing.
@@ -338,4 +372,14 @@ impl Drop for Shared {
         // The writer commits what waits, then ends on its own.
         self.queue.close();
     }
+}
+
+/// Reads what the store holds, and counts that it was opened.
+fn read(engine: &Arc<Engine>, counters: &Counters) -> Result<Replay, StoreError> {
+    let mut replay = Replay::read(engine, counters)?;
+    replay.marks.boots = replay.marks.boots.saturating_add(1);
+    let (key, value) = record::marks(&replay.marks)?;
+    engine.apply(vec![(key, Some(value))])?;
+    engine.sync()?;
+    Ok(replay)
 }

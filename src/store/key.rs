@@ -2,7 +2,8 @@
 //!
 //! | key | value (version of the body) |
 //! | --- | --- |
-//! | `00 name` | the hub's counters under `marks` (1: postcard) |
+//! | `00 name` | single values (1: postcard): the hub's counters under `marks`, the last time that was certain under `clock`, what was written to the card under `wear` |
+//! | `00 "uncertain " time i64` | a span in which the time was a guess, by its begin (1: postcard) |
 //! | `01 device u32` | a device's record (1: postcard) |
 //! | `02 device u32, time i64, order u64` | a line of a device's log (1: JSON) |
 //! | `03 device u32` | tombstone of a removed device (1: postcard) |
@@ -46,6 +47,29 @@ pub(super) const FRESH: u8 = 0x31;
 /// The key of the hub's counters.
 pub(super) fn marks() -> Vec<u8> {
     [&[META], &b"marks"[..]].concat()
+}
+
+/// The key of the last time that was certain.
+pub(super) fn clock() -> Vec<u8> {
+    [&[META], &b"clock"[..]].concat()
+}
+
+/// The key of what was written to the card.
+pub(super) fn wear() -> Vec<u8> {
+    [&[META], &b"wear"[..]].concat()
+}
+
+/// What the keys of all spans of uncertain time begin with.
+const UNCERTAIN: &[u8] = b"\0uncertain ";
+
+/// The key of the span of uncertain time that begins at `from`.
+pub(super) fn uncertain(from: Timestamp) -> Vec<u8> {
+    [UNCERTAIN, &time(from.millis())].concat()
+}
+
+/// The keys of all spans of uncertain time: from the first, to one after the last.
+pub(super) fn uncertain_all() -> [Vec<u8>; 2] {
+    [UNCERTAIN.to_vec(), [UNCERTAIN, &[0xFF; 9]].concat()]
 }
 
 /// The key of a device's record.

@@ -45,12 +45,16 @@
 //! - `column`, `varint`: how their numbers are packed
 //! - `engine`: sled, made durable
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `condition`: what the store can do, as the writer sees it between commits
+//! - `space`: what happens where the disk runs full
+//! - `wear`: how much is written to the card
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
 mod change;
 mod chunk;
 mod column;
+mod condition;
 mod engine;
 mod envelope;
 mod error;
@@ -69,9 +73,11 @@ mod rollup;
 mod sanitise;
 mod seal;
 mod series;
+mod space;
 mod stats;
 mod upkeep;
 mod varint;
+mod wear;
 mod writer;
 
 #[cfg(test)]
@@ -80,9 +86,12 @@ mod sample;
 mod tests;
 
 pub use change::{Change, Done, Urgency};
+pub use condition::Condition;
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use reader::Coverage;
 pub use replay::Contents;
+pub use space::Recording;
 pub use stats::Stats;
 pub use upkeep::{Limit, Retention};
+pub use wear::Wear;

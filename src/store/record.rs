@@ -8,8 +8,9 @@ use super::{
     envelope,
     error::{Corrupt, StoreError},
     key,
+    wear::Written,
 };
-use crate::model::{ChannelState, DeviceId, DeviceRecord, LogEntry, Marks};
+use crate::model::{ChannelState, ClockMark, DeviceId, DeviceRecord, LogEntry, Marks, TimeSpan};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of the body of a log line.
@@ -30,6 +31,9 @@ impl Body for Marks {}
 impl Body for Tombstone {}
 impl Body for SeriesRecord {}
 impl Body for LogUsage {}
+impl Body for ClockMark {}
+impl Body for TimeSpan {}
+impl Body for Written {}
 
 impl Body for DeviceRecord {
     const VERSION: u8 = 2;
@@ -97,6 +101,21 @@ pub(super) fn device(record: &DeviceRecord) -> Result<Pair, StoreError> {
 /// The hub's counters.
 pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
     seal(key::marks(), marks, "the counters")
+}
+
+/// The last time that was certain.
+pub(super) fn clock(mark: &ClockMark) -> Result<Pair, StoreError> {
+    seal(key::clock(), mark, "the time")
+}
+
+/// What was written to the card.
+pub(super) fn wear(written: &Written) -> Result<Pair, StoreError> {
+    seal(key::wear(), written, "what was written")
+}
+
+/// A span in which the time was a guess.
+pub(super) fn uncertain(span: &TimeSpan) -> Result<Pair, StoreError> {
+    seal(key::uncertain(span.from), span, "a span of uncertain time")
 }
 
 /// A removed device's tombstone.

@@ -2,6 +2,7 @@
 
 use super::{
     change::{Done, Queued},
+    condition::Lookout,
     engine::{self, Change, Engine, Medium},
     envelope,
     error::StoreError,
@@ -48,6 +49,7 @@ pub(super) struct Writer<M> {
     /// Every removed device.
     pub(super) removed: HashSet<DeviceId>,
     pub(super) upkeep: Upkeep,
+    pub(super) lookout: Lookout,
 }
 
 /// A commit, encoded.
@@ -75,16 +77,18 @@ impl<M: Medium> Writer<M> {
 
     fn work(&mut self) {
         loop {
-            let due = self.upkeep.due(&self.heads(), self.last_frame);
+            let due = self.upkeep.due(&self.heads(), self.last_frame).min(self.lookout.due());
             let result = match self.queue.next(self.interval, due) {
                 Next::Commit(group) => self.commit(group),
                 Next::Idle => Ok(()),
                 Next::End => return,
             };
+            self.lookout.look();
             // Also after a commit: where one follows the other at once, there is no idle moment.
             let result = result.and_then(|()| self.upkeep().map_err(|error| (error, Vec::new())));
             if let Err((error, dones)) = result {
                 self.counters.failed();
+                self.lookout.failed(&error);
                 let error = StoreError::Failed { reason: error.to_string() };
                 give_up(&self.queue, &error, dones);
                 return;
@@ -105,8 +109,9 @@ impl<M: Medium> Writer<M> {
 
     fn write(&mut self, group: &Group) -> Result<(), StoreError> {
         let mut batch = self.encode(&group.changes)?;
-        let changes = std::mem::take(&mut batch.changes);
+        let mut changes = std::mem::take(&mut batch.changes);
         if !changes.is_empty() {
+            changes.extend(self.lookout.along(!batch.entries.is_empty())?);
             let start = Instant::now();
             engine::caught(self.engine.path(), || {
                 self.medium.apply(changes)?;

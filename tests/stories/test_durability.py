@@ -153,7 +153,7 @@ def test_a_rename_and_a_removal_survive_sigkill(hub: Hub, board: Device) -> None
 def test_no_reading_is_lost_to_a_clock_that_steps_or_stands_still(
     hub: Hub, api: Api, board: Device
 ) -> None:
-    """A Pi has no battery clock: readings of one moment, of before it and after it are all kept."""
+    """A Pi has no battery clock: whatever it says, readings are kept in the order they came in."""
     sent: list[int] = []
 
     def speak() -> None:
@@ -172,9 +172,8 @@ def test_no_reading_is_lost_to_a_clock_that_steps_or_stands_still(
     board.client.drop()
     hub.restart()
     stored = api.points(board.mac, "photoresistor")
-    assert sorted(value for _, value in stored) == sorted(sent)
+    assert [value for _, value in stored] == sent
     assert [at for at, _ in stored] == sorted(at for at, _ in stored)
-    assert stored[0][0] < 1_710_000_000_000, "the clock did stand in 2024"
 
 
 def test_a_clean_stop_flushes_readings_at_qos_0(start_hub) -> None:

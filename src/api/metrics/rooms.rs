@@ -54,6 +54,7 @@ pub(super) fn broker(text: &mut Text, stats: &broker::Stats) {
             (&[("reason", "keep_alive")], stats.keep_alive_timeouts),
             (&[("reason", "write_timeout")], stats.write_timeouts),
             (&[("reason", "take_over")], stats.take_overs),
+            (&[("reason", "no_room")], stats.closed_without_room),
         ],
     );
     counters(
@@ -118,6 +119,11 @@ pub(super) fn registry(text: &mut Text, stats: &registry::Stats) {
         ("capteur_joins_total", "How often a device came online.", stats.joins),
         ("capteur_leaves_total", "How often a device that was online went.", stats.leaves),
         ("capteur_commands_issued_total", "Commands that were given.", stats.commands_issued),
+        (
+            "capteur_readings_not_recorded_total",
+            "Readings that were taken and not recorded, since the disk is nearly full.",
+            stats.not_recorded,
+        ),
     ] {
         text.family(name, Kind::Counter, help).value(value);
     }
@@ -141,8 +147,46 @@ pub(super) fn registry(text: &mut Text, stats: &registry::Stats) {
     );
 }
 
-/// The store.
-pub(super) fn store(text: &mut Text, stats: &store::Stats) {
+/// The store, and what it depends on.
+pub(super) fn store(text: &mut Text, stats: &store::Stats, condition: store::Condition) {
+    for (name, help, holds) in [
+        (
+            "capteur_store_recording",
+            "Whether readings are recorded; 0 while the disk is nearly full.",
+            condition.recording.is_on(),
+        ),
+        ("capteur_time_uncertain", "Whether the time of day is a guess.", condition.time_uncertain),
+    ] {
+        text.family(name, Kind::Gauge, help).value(u64::from(holds));
+    }
+    if let Some(bytes) = stats.free_bytes {
+        text.family("capteur_store_free_bytes", Kind::Gauge, "Room left on the file system.")
+            .value(bytes);
+    }
+    if let Some(bytes) = stats.wear.written_bytes {
+        text.family(
+            "capteur_store_written_bytes_total",
+            Kind::Counter,
+            "Bytes that the hub caused to be written since the store began.",
+        )
+        .value(bytes);
+    }
+    if let Some(bytes) = stats.wear.bytes_per_day {
+        text.family(
+            "capteur_store_written_bytes_per_day",
+            Kind::Gauge,
+            "Bytes written a day, as the last day was.",
+        )
+        .value(bytes);
+    }
+    if let Some(days) = stats.wear.card_life_days {
+        text.family(
+            "capteur_store_card_life_days",
+            Kind::Gauge,
+            "How long a new card of this size would last at that, by a careful estimate.",
+        )
+        .value(days);
+    }
     for (name, help, value) in [
         ("capteur_store_commits_total", "Commits that reached the medium.", stats.commits),
         (

@@ -1,7 +1,10 @@
 //! Whatever boards, people, clocks and crashes do, in whatever order, what has to hold holds.
 
 use super::*;
-use crate::model::{CommandId, CommandState, DeviceState};
+use crate::{
+    model::{CommandId, CommandState, DeviceState},
+    registry::messages::is_reading,
+};
 use capteur_protocol::{Name, Percent, SessionId};
 use proptest::{collection::vec, prelude::*};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -46,6 +49,8 @@ enum Op {
     Step(i64),
     /// Time passes, in milliseconds.
     Pass(u16),
+    /// Whether there is room to record readings, from now on.
+    Room(bool),
 }
 
 fn which() -> impl Strategy<Value = Which> {
@@ -79,6 +84,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Crash),
         1 => prop_oneof![-100_000..100_000_i64, -2..3_i64].prop_map(Op::Step),
         3 => (0..1_500_u16).prop_map(Op::Pass),
+        1 => any::<bool>().prop_map(Op::Room),
     ]
 }
 
@@ -130,6 +136,8 @@ struct World {
     running: HashSet<CommandId>,
     /// What a follower of the live stream believes.
     followed: BTreeMap<Mac, Device>,
+    /// Whether a reading was taken and not recorded since the last crash.
+    unrecorded: bool,
 }
 
 impl World {
@@ -147,6 +155,7 @@ impl World {
             awaited: BTreeSet::new(),
             running: HashSet::new(),
             followed: BTreeMap::new(),
+            unrecorded: false,
         }
     }
 
@@ -182,6 +191,7 @@ impl World {
                     self.end(origin.connection);
                 }
             }
+            Op::Room(room) => self.bench.state.recording = room,
             Op::Hear(count) => (0..count).for_each(|_| self.hear()),
             Op::Commit => self.commit(),
             Op::Rename(board, name) => {
@@ -364,6 +374,12 @@ impl World {
             }
             _ => {}
         }
+        let unrecorded = !self.bench.state.recording && is_reading(&message);
+        if unrecorded {
+            self.unrecorded |= changed;
+            let reading = |effect: &Effect| matches!(effect, Effect::Store(Change::Reading(_), _));
+            assert!(!effects.iter().any(reading), "there is no room: {effects:?}");
+        }
         if changed {
             match &message {
                 DeviceMessage::Join(mac) => {
@@ -380,8 +396,10 @@ impl World {
         self.offered(&effects);
         match settled {
             Some((Verdict::Accepted, When::Committed)) => {
+                assert!(!unrecorded, "acknowledged and not stored");
                 assert!(stores(&effects).iter().any(|(_, urgency)| *urgency == Urgency::Now));
             }
+            Some((Verdict::QuotaExceeded, When::AtOnce)) => assert!(changed && unrecorded),
             Some((_, When::AtOnce)) => assert!(!changed),
             Some(other) => panic!("{other:?}"),
             None => assert_eq!(ack, None),
@@ -488,6 +506,7 @@ impl World {
     }
 
     fn crash(&mut self) {
+        self.unrecorded = false;
         self.bench.restart();
         self.connections.iter_mut().for_each(|one| one.alive = false);
         self.identities.clear();
@@ -544,7 +563,8 @@ impl World {
             let recorded = self.bench.state.recorded(id).unwrap();
             for channel in Channel::ALL {
                 let last = view.last.get(&(id, channel)).copied();
-                assert_eq!(recorded.get(channel), last);
+                let known = recorded.get(channel);
+                assert!(known == last || self.unrecorded, "{known:?} is known, {last:?} stored");
             }
             if record.replaced.is_none() {
                 assert_eq!(device.channels, recorded);

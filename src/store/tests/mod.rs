@@ -1,5 +1,6 @@
 //! The store as a whole, on real files.
 
+mod conditions;
 mod years;
 
 use super::{
@@ -104,7 +105,7 @@ struct Gated {
 impl Gated {
     fn open(dir: &TempDir) -> (Store, Self) {
         let mut gated = None;
-        let (store, _) = Store::open_on(dir.path(), &never(), |engine| {
+        let (store, _) = Store::open_on(dir.path(), &never(), space::gauge(dir.path()), |engine| {
             let gate = Arc::new((Mutex::new(false), Condvar::new()));
             gated.insert(Self { engine, gate, fail: Arc::default() }).clone()
         })

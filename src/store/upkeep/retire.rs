@@ -153,11 +153,12 @@ impl Pass {
         Self { tiers, unseen: None, oldest: BinaryHeap::new() }
     }
 
-    /// Deletes some of what has to go, or looks for it; says whether there may be more.
+    /// Deletes some of what has to go, or looks for it; says whether there may be more. Without the
+    /// time, nothing goes for its age.
     pub(super) fn step<M: Medium>(
         &mut self,
         retention: &Retention,
-        now: i64,
+        now: Option<i64>,
         low: u64,
         turn: &mut Turn<'_, M>,
     ) -> Result<bool, StoreError> {
@@ -170,7 +171,7 @@ impl Pass {
             }
             return Ok(true);
         }
-        let cutoff = retention.limit(tier).age.map_or(i64::MIN, |age| {
+        let cutoff = now.zip(retention.limit(tier).age).map_or(i64::MIN, |(now, age)| {
             now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
         });
         let taken = taken(turn);
