@@ -413,8 +413,8 @@ mod tests {
     /// A Pi with systemd-timesyncd, before it has reached anybody.
     const PI: Signs = Signs { awaits_network: true, bare: true, ..NONE };
 
-    fn mark(millis: i64, uptime_ms: u64) -> Option<ClockMark> {
-        Some(ClockMark { at: at(millis), uptime_ms })
+    fn mark(millis: i64, uptime_ms: u64) -> ClockMark {
+        ClockMark { at: at(millis), uptime_ms }
     }
 
     #[test]
@@ -446,7 +446,7 @@ mod tests {
         assert_eq!(judged(&|e| e.signs = dead), Err(Doubt::NoBattery));
 
         let known = |millis: i64, uptime_ms: u64, signs: Signs| {
-            judged(&move |e| (e.known, e.signs) = (mark(millis, uptime_ms), signs))
+            judged(&move |e| (e.known, e.signs) = (Some(mark(millis, uptime_ms)), signs))
         };
         assert_eq!(known(-HOUR, 500, PI), Ok(Belief::Even), "the hub was started anew");
         assert_eq!(known(-HOUR + 30_000, 500, PI), Err(Doubt::AwaitsNetwork), "not evenly");
@@ -456,7 +456,7 @@ mod tests {
         let synchronised = |millis| Signs { synchronised: Some(at(millis)), ..PI };
         assert_eq!(known(1, 0, synchronised(-1)), Ok(Belief::Synchronised), "1 was wrong");
         assert_eq!(known(1, 0, synchronised(1)), Err(Doubt::WentBack), "of another time");
-        assert_eq!(judged(&|e| (e.set, e.known) = (true, mark(1, 0))), Ok(Belief::Set));
+        assert_eq!(judged(&|e| (e.set, e.known) = (true, Some(mark(1, 0)))), Ok(Belief::Set));
         let early = |e: &mut Evidence| {
             e.system = Timestamp::from_millis(EARLIEST.millis() - 1);
             e.set = true;
@@ -467,19 +467,19 @@ mod tests {
     #[test]
     fn a_pi_without_a_clock_goes_on_from_what_the_store_knows() {
         let machine = Bench::new(-1000 * HOUR, 20_000, PI);
-        let clock = machine.clock(mark(0, 5_000_000), Some(at(400)));
+        let clock = machine.clock(Some(mark(0, 5_000_000)), Some(at(400)));
         assert!(!clock.certain());
         assert_eq!(clock.now(), at(400), "nothing that is stored is later");
         machine.pass(1_500);
         assert_eq!(clock.now(), at(1_900));
-        assert_eq!(clock.mark(), mark(0, 5_000_000), "a guess is no mark");
+        assert_eq!(clock.mark(), Some(mark(0, 5_000_000)), "a guess is no mark");
         assert_eq!(clock.doubt(), Some(TimeSpan { from: at(400), to: at(1_900) }));
 
         machine.set(HOUR);
         machine.show(Signs { synchronised: Some(at(HOUR)), bare: true, ..NONE });
         assert_eq!(clock.now(), at(HOUR));
         assert!(clock.certain());
-        assert_eq!(clock.mark(), mark(HOUR, 21_500));
+        assert_eq!(clock.mark(), Some(mark(HOUR, 21_500)));
         assert_eq!(clock.doubt(), Some(TimeSpan { from: at(400), to: at(1_900) }));
         machine.pass(10);
         assert_eq!(clock.now(), at(HOUR + 10));
@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_ahead_and_not_believed_is_still_the_better_guess() {
         let machine = Bench::new(HOUR, 20_000, PI);
-        let clock = machine.clock(mark(0, 5_000_000), None);
+        let clock = machine.clock(Some(mark(0, 5_000_000)), None);
         assert_eq!(clock.now(), at(HOUR));
         machine.set(HOUR - 1_000);
         assert_eq!(clock.now(), at(HOUR), "a guess does not go back");
@@ -505,19 +505,19 @@ mod tests {
     #[test]
     fn whoever_sets_the_clock_while_the_hub_runs_is_believed() {
         let machine = Bench::new(-HOUR, 20_000, PI);
-        let clock = machine.clock(mark(0, 5_000_000), None);
+        let clock = machine.clock(Some(mark(0, 5_000_000)), None);
         machine.pass(500);
         assert!(!clock.certain());
         machine.set(-10 * HOUR);
         assert!(clock.certain(), "also where what was known was wrong");
         assert_eq!(clock.now(), at(-10 * HOUR));
-        assert_eq!(clock.mark(), mark(-10 * HOUR, 20_500));
+        assert_eq!(clock.mark(), Some(mark(-10 * HOUR, 20_500)));
     }
 
     #[test]
     fn a_clock_that_stands_still_was_not_set() {
         let machine = Bench::new(-HOUR, 20_000, PI);
-        let clock = machine.clock(mark(0, 5_000_000), None);
+        let clock = machine.clock(Some(mark(0, 5_000_000)), None);
         for _ in 0..5 {
             machine.pass(10_000);
             machine.set(-HOUR);
@@ -569,7 +569,7 @@ mod tests {
             steps in proptest::collection::vec((0..5_000_u32, -HOUR..HOUR), 1..50),
         ) {
             let machine = Bench::new(-NOON, 0, PI);
-            let clock = machine.clock(mark(0, 9), None);
+            let clock = machine.clock(Some(mark(0, 9)), None);
             let mut last = clock.now();
             for (passed, system) in steps {
                 machine.pass(passed);

@@ -1,17 +1,18 @@
 //! Builds the rooms, ties them and stops them.
 
 use crate::{
+    addresses::{self, Addresses},
     api,
     broker::{Broker, BrokerEnded, StartError},
     config::{self, Settings},
     events::Events,
     model::{Clock, DeviceState},
+    nightly::{self, Nightly},
     registry::{self, DeviceError},
     store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
-use serde::Serialize;
-use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fs, future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
@@ -38,15 +39,6 @@ pub struct Listeners {
     pub mqtt: TcpListener,
     /// For the API and the page.
     pub http: TcpListener,
-}
-
-/// The addresses that the listeners got, as `--addresses-file` holds them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Addresses {
-    /// For the boards.
-    pub mqtt: SocketAddr,
-    /// For the API and the page.
-    pub http: SocketAddr,
 }
 
 impl Listeners {
@@ -149,13 +141,7 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
-    let options = store::Options {
-        commit_interval: Duration::from_millis(settings.store.flush_ms),
-        retention: retention(&settings.store.retention),
-        min_free_bytes: settings.store.min_free_mb.saturating_mul(1_000_000),
-        clock: Arc::clone(&clock),
-        ..store::Options::default()
-    };
+    let options = options(&settings.store, Arc::clone(&clock));
     tokio::pin!(shutdown);
     let opened = tokio::select! {
         () = &mut shutdown => None,
@@ -164,6 +150,14 @@ pub async fn run(
     // Told to stop while it waits for room.
     let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
+    let told = settings.store.path.join(addresses::FILE);
+    tell_addresses(&listeners, &told);
+    let (nightly, backups) = Nightly::new(nightly::Parts::of(
+        &settings.store,
+        store.clone(),
+        !contents.devices.is_empty(),
+        Arc::clone(&clock),
+    ));
 
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -189,6 +183,7 @@ pub async fn run(
         events,
         broker: broker.clone(),
         clock,
+        backups,
         settings: settings.http.clone(),
         mqtt_port,
     };
@@ -199,6 +194,7 @@ pub async fn run(
     let mut registry_task = tokio::spawn(registry_task);
     let mut api =
         tokio::spawn(api::serve(listeners.http, context, reached(stopped.clone(), Stage::Front)));
+    let nightly = tokio::spawn(nightly.run(reached(stopped.clone(), Stage::Front)));
     supervisor.ready("running");
 
     let probe = || async {
@@ -232,6 +228,8 @@ pub async fn run(
     if registry.is_err() {
         warn!("the registry did not end in time");
     }
+    // Before the lock on the store goes: the next hub writes its own.
+    let _ = fs::remove_file(&told);
     store.close().await?;
     // A stop that lost something is a failure, but the store is closed all the same.
     if let Ok(ended) = front {
@@ -242,6 +240,10 @@ pub async fn run(
     }
     if timeout(STOP_TIMEOUT, api).await.is_err() {
         warn!("some requests did not end in time");
+    }
+    // A backup under way has ended with the store.
+    if timeout(STOP_TIMEOUT, nightly).await.is_err() {
+        warn!("the nightly backup did not end in time");
     }
     info!("stopped");
     Ok(())
@@ -272,6 +274,17 @@ async fn open_store(
     }
 }
 
+/// What the settings say of the store.
+fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
+    store::Options {
+        commit_interval: Duration::from_millis(settings.flush_ms),
+        retention: retention(&settings.retention),
+        min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
+        clock,
+        ..store::Options::default()
+    }
+}
+
 /// What the settings say of how long what is kept.
 fn retention(settings: &config::Retention) -> store::Retention {
     const DAY: Duration = Duration::from_hours(24);
@@ -287,6 +300,14 @@ fn retention(settings: &config::Retention) -> store::Retention {
         hour: limit(hour_days, hour_mb),
         log: limit(log_days, log_mb),
         total_bytes: limit(0, total_mb).bytes,
+    }
+}
+
+/// Tells other commands on this store where the hub is; they only do not find it where that fails.
+fn tell_addresses(listeners: &Listeners, file: &Path) {
+    let told = listeners.addresses().and_then(|addresses| addresses.write(file));
+    if let Err(error) = told {
+        warn!("can't write {}: {error}", file.display());
     }
 }
 

@@ -195,6 +195,7 @@ fn record(number: u64) -> DeviceRecord {
         session: None,
         offered: vec![Pair { name, session }; pairs],
         replaced: None,
+        revision: 0,
     }
 }
 

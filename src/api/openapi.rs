@@ -38,6 +38,8 @@ use warp::{
         super::commands::show,
         super::readings::show,
         super::log::show,
+        super::export::download,
+        super::backup::download,
         super::stream::open,
         super::health::show,
         super::metrics::show,

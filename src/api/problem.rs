@@ -163,6 +163,10 @@ impl From<DeviceError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::BackupRunning) {
+            return Self::new(Kind::BACKUP_RUNNING, error.to_string())
+                .retry_after(Duration::from_mins(1));
+        }
         tracing::error!(%error, "the store can't be read");
         Self::new(Kind::UNAVAILABLE, "the store can't be read now")
             .retry_after(Duration::from_secs(1))

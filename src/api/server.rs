@@ -72,7 +72,8 @@ pub async fn serve(
         };
         api.figures.connected();
         watch_peer(&stream);
-        let connection = connection(stream, Caller::at(peer.ip()), service.clone());
+        let own = stream.local_addr().ok().map(|own| own.ip());
+        let connection = connection(stream, Caller::at(peer.ip(), own), service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // Mostly a peer that went away in the middle: nothing to act on.

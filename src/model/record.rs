@@ -39,6 +39,9 @@ pub struct DeviceRecord {
     pub offered: Vec<Pair>,
     /// The board whose place its board has taken, where that can still be undone.
     pub replaced: Option<Replaced>,
+    /// How often the record has been written: tells the newest of several that are found where a
+    /// store is recovered.
+    pub revision: u32,
 }
 
 /// A device's board has been replaced by another: the MAC is the new one's, all else stays.

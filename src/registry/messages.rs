@@ -174,6 +174,7 @@ impl State {
             session: None,
             offered: Vec::new(),
             replaced: None,
+            revision: 0,
         };
         self.roster.insert(record, Channels::default());
         Ok(id)

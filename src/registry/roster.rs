@@ -300,9 +300,12 @@ impl Roster {
     pub(super) fn replace(&mut self, id: DeviceId, mac: Mac) {
         let newcomer = self.by_mac(mac).filter(|newcomer| *newcomer != id);
         let board = newcomer.and_then(|newcomer| self.unplug(newcomer));
-        let absorbed = newcomer
-            .and_then(|newcomer| self.remove(newcomer))
-            .map(|entry| Absorbed { record: entry.record, channels: entry.channels });
+        let absorbed = newcomer.and_then(|newcomer| self.remove(newcomer)).map(|entry| {
+            let Entry { mut record, channels, .. } = *entry;
+            // It is going to be stored without its board.
+            record.revision = record.revision.saturating_add(1);
+            Absorbed { record, channels }
+        });
         self.unplug(id);
         self.plug(id, mac, board.unwrap_or_else(|| Board::unseen(mac)));
         if let Some(entry) = self.entries.get_mut(&id) {
@@ -496,6 +499,7 @@ mod tests {
                 session: None,
                 offered: Vec::new(),
                 replaced: None,
+                revision: 0,
             };
             roster.insert(record, Channels::default());
             for _ in 0..SESSIONS_OPEN_MAX {

@@ -114,8 +114,9 @@ impl State {
     }
 
     /// Stores a device's record as it is now.
-    pub(super) fn put(&self, id: DeviceId, urgency: Urgency, turn: &mut Turn<'_>) {
-        if let Some(entry) = self.roster.get(id) {
+    pub(super) fn put(&mut self, id: DeviceId, urgency: Urgency, turn: &mut Turn<'_>) {
+        if let Some(entry) = self.roster.get_mut(id) {
+            entry.record.revision = entry.record.revision.saturating_add(1);
             turn.store(Change::PutDevice(Box::new(entry.record.clone())), urgency);
         }
     }

@@ -142,7 +142,7 @@ impl Lookout {
                 put(record::clock(&mark)?);
             }
             if let Some(written) = self.tally.written() {
-                put(record::wear(&written)?);
+                put(record::wear(written)?);
             }
         }
         // A span in which nothing was recorded is nobody's. One that was begun is written once
@@ -238,7 +238,7 @@ mod tests {
 
         fn later(&mut self, by: Duration) {
             self.lookout.looked -= by;
-            self.lookout.kept = self.lookout.kept.map(|kept| kept - by);
+            self.lookout.kept = self.lookout.kept.and_then(|kept| kept.checked_sub(by));
         }
 
         /// The keys of what is written along, and whether each has a value.
@@ -283,7 +283,7 @@ mod tests {
         let mut bench = Bench::new();
         let both = [(key::clock(), true), (key::wear(), true)];
         assert_eq!(bench.along(false), both);
-        bench.later(KEEP - ALERT);
+        bench.later(KEEP.saturating_sub(ALERT));
         assert_eq!(bench.along(true), []);
         bench.later(ALERT);
         bench.guess(false, None);

@@ -1,7 +1,7 @@
 //! sled 0.34.7, opened and synced so that what it calls flushed is on the medium.
 //!
-//! - It opens only what [`mod@format`] and [`sanitise`] let through, and
-//!   a panic while it opens (its answer to a damaged log) becomes an error.
+//! - It opens only what [`recovery`](super::recovery) lets through, and a panic while it opens (its
+//!   answer to a damaged log) becomes an error.
 //! - Its `flush` ends in `sync_file_range`, which commits neither the file's length nor the
 //!   drive's cache. So what it creates is synced once when it is open, and every flush is followed
 //!   by `fdatasync` through a descriptor of our own.
@@ -11,7 +11,6 @@ use super::{
     envelope,
     error::StoreError,
     folder::{self, Folder},
-    format, sanitise,
 };
 use std::{
     fmt,
@@ -19,6 +18,7 @@ use std::{
     io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -28,7 +28,7 @@ use std::{
 /// leave the process at 13 MB, with 1 MiB at 11 MB.)
 const CACHE_BYTES: u64 = 4 << 20;
 /// How often sled's flusher reclaims space at most: each turn costs an fsync.
-const RECLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
+pub(super) const RECLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// How long a closed sled may take to let go of its file.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,30 +47,34 @@ pub(super) trait Medium: Send + 'static {
 /// The open database. Closing it waits until sled has let go of its file, so that it can be opened
 /// again at once.
 pub(super) struct Engine {
-    // Dropped in this order: sled, then the lock on its file, then the lock on the folder.
+    // Dropped in this order: the files, then the lock on the folder.
+    files: Files,
+    folder: Arc<Folder>,
+}
+
+/// sled's open files.
+pub(super) struct Files {
+    // Dropped in this order: sled, then the lock on its file.
     tree: sled::Tree,
     _db: sled::Db,
     file: Release,
-    folder: Folder,
+    path: PathBuf,
 }
 
 /// The second descriptor on sled's file.
 struct Release(File);
 
-impl Engine {
-    /// Opens the database in a locked folder, or creates it.
-    pub(super) fn open(folder: Folder, commit_interval: Duration) -> Result<Self, StoreError> {
-        let path = folder.database().to_owned();
-        format::check(&path)?;
-        sanitise::sanitise(&path)?;
+impl Files {
+    /// Opens the files in this folder, which were put in order, or creates them.
+    pub(super) fn open(path: &Path, commit_interval: Duration) -> Result<Self, StoreError> {
         let interval = commit_interval.max(RECLAIM_INTERVAL_MIN).as_millis();
         let config = sled::Config::new()
-            .path(&path)
+            .path(path)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(u64::try_from(interval).unwrap_or(u64::MAX)))
             // Compressed values could not be found in a damaged file.
             .use_compression(false);
-        let (db, tree) = guarded(&path, || {
+        let (db, tree) = guarded(path, || {
             let db = config.open()?;
             let tree = db.open_tree("d")?;
             // The tree's own creation is a change too.
@@ -80,8 +84,31 @@ impl Engine {
         let name = path.join("db");
         let file =
             OpenOptions::new().read(true).write(true).open(&name).map_err(StoreError::io(&name))?;
-        sync_files(&path)?;
-        Ok(Self { tree, _db: db, file: Release(file), folder })
+        sync_files(path)?;
+        Ok(Self { tree, _db: db, file: Release(file), path: path.to_owned() })
+    }
+
+    /// Applies a batch in memory.
+    pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.tree.apply_batch(batch).map_err(|error| StoreError::sled(&self.path, error))
+    }
+
+    /// Returns when all that was applied is on the medium.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.tree.flush().map_err(|error| StoreError::sled(&self.path, error))?;
+        self.file.0.sync_data().map_err(StoreError::io(&self.path))
+    }
+
+    /// Their folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Engine {
+    /// Opens the database of a locked folder, whose files were put in order.
+    pub(super) fn open(folder: Arc<Folder>, commit_interval: Duration) -> Result<Self, StoreError> {
+        Ok(Self { files: Files::open(folder.database(), commit_interval)?, folder })
     }
 
     /// Calls `visit` with every key and value from `from` on, in order, while it returns `true`.
@@ -93,7 +120,7 @@ impl Engine {
         to: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        for item in self.tree.range(from..to) {
+        for item in self.files.tree.range(from..to) {
             let (key, value) = item.map_err(|error| self.error(error))?;
             if !visit(&key, &value) {
                 break;
@@ -109,7 +136,7 @@ impl Engine {
         to: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        for item in self.tree.range(from..to).rev() {
+        for item in self.files.tree.range(from..to).rev() {
             let (key, value) = item.map_err(|error| self.error(error))?;
             if !visit(&key, &value) {
                 break;
@@ -125,18 +152,18 @@ impl Engine {
         to: &[u8],
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let keys = self.tree.range(from..to).keys().take(limit);
+        let keys = self.files.tree.range(from..to).keys().take(limit);
         keys.map(|key| key.map(|key| key.to_vec()).map_err(|error| self.error(error))).collect()
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        self.tree.get(key).map_err(|error| self.error(error))
+        self.files.tree.get(key).map_err(|error| self.error(error))
     }
 
     /// The size of sled's log file in bytes; 0 where the system won't tell.
     pub(super) fn file_bytes(&self) -> u64 {
-        self.file.0.metadata().map_or(0, |data| data.len())
+        self.files.file.0.metadata().map_or(0, |data| data.len())
     }
 
     /// The folder of the database.
@@ -149,7 +176,7 @@ impl Engine {
     }
 }
 
-impl Medium for std::sync::Arc<Engine> {
+impl Medium for Arc<Engine> {
     fn apply(&self, mut changes: Vec<Change>) -> Result<(), StoreError> {
         debug_assert!(
             changes.iter().flat_map(|(_, value)| value).all(|value| value.len() <= envelope::MAX)
@@ -157,8 +184,8 @@ impl Medium for std::sync::Arc<Engine> {
         // A batch writes a manifest beside its changes; one change is atomic without.
         let result = if changes.len() == 1 {
             match changes.pop() {
-                Some((key, Some(value))) => self.tree.insert(key, value).map(drop),
-                Some((key, None)) => self.tree.remove(key).map(drop),
+                Some((key, Some(value))) => self.files.tree.insert(key, value).map(drop),
+                Some((key, None)) => self.files.tree.remove(key).map(drop),
                 None => Ok(()),
             }
         } else {
@@ -169,14 +196,19 @@ impl Medium for std::sync::Arc<Engine> {
                     None => batch.remove(key),
                 }
             }
-            self.tree.apply_batch(batch)
+            self.files.tree.apply_batch(batch)
         };
         result.map_err(|error| self.error(error))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.tree.flush().map_err(|error| self.error(error))?;
-        self.file.0.sync_data().map_err(StoreError::io(self.path()))
+        self.files.sync()
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -226,7 +258,7 @@ pub(super) fn caught<T>(
 }
 
 /// Makes durable what sled has created: it syncs none of these.
-fn sync_files(database: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_files(database: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(database).map_err(StoreError::io(database))? {
         let path: PathBuf = entry.map_err(StoreError::io(database))?.path();
         match folder::sync(&path) {

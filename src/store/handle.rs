@@ -3,12 +3,11 @@
 use super::{
     change::{Change, Done, Queued, Urgency},
     condition::{Condition, Lookout, Spans},
-    engine::{self, Engine, Medium},
+    engine::{Engine, Medium},
     error::StoreError,
-    folder::Folder,
     queue::Queue,
     reader::{Coverage, Reader},
-    record,
+    record, recovery,
     replay::{Contents, Replay},
     space::{self, Gauge, Space},
     stats::{Counters, Stats},
@@ -30,12 +29,15 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Semaphore, oneshot, watch},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch},
     task,
 };
 
 /// The most queries that run at once: a third waits, and the writer is not starved.
 const READERS: usize = 2;
+
+/// What a backup needs of the store.
+pub(super) type BackupAccess = (OwnedSemaphorePermit, Arc<Reader>, watch::Receiver<bool>);
 
 /// How the store is opened.
 #[derive(Clone)]
@@ -89,6 +91,10 @@ struct Shared {
     /// `None` once the store is closed.
     reader: RwLock<Option<Arc<Reader>>>,
     readers: Arc<Semaphore>,
+    /// The permit to make a backup.
+    backups: Arc<Semaphore>,
+    /// Becomes `true` when the store is to be closed: backups end then.
+    closing: watch::Sender<bool>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// This run's number.
     boots: u64,
@@ -119,16 +125,19 @@ impl Store {
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let counters = Arc::new(Counters::default());
         let mut space = Space::new(path, options.min_free_bytes, gauge);
-        let (engine, mut replay) = space.open_with(|| {
-            let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
-            let replay = engine::caught(path, || read(&engine, &counters))?;
-            Ok((engine, replay))
+        let opened = space.open_with(|| {
+            recovery::open(path, interval, options.clock.now(), |engine| {
+                let counters = Arc::new(Counters::default());
+                let replay = read(engine, &counters)?;
+                Ok((counters, replay))
+            })
         })?;
-        let contents = replay.contents();
-        let Replay { removed, heads, logs, first_frame, last_frame, clock, written, spans, .. } =
-            replay;
+        let recovery::Opened { engine, content: (counters, mut replay), recovery, .. } = opened;
+        let contents = Contents { recovery, recovered: opened.recovered, ..replay.contents() };
+        let Replay { removed, mut heads, logs, first_frame, last_frame, clock, .. } = replay;
+        let Replay { written, spans, .. } = replay;
+        heads.reach(last_frame);
         options.clock.resume(clock, contents.newest());
         let lookout = Lookout::new(
             space,
@@ -173,6 +182,8 @@ impl Store {
             counters,
             reader: RwLock::new(Some(Arc::new(reader))),
             readers: Arc::new(Semaphore::new(READERS)),
+            backups: Arc::new(Semaphore::new(1)),
+            closing: watch::Sender::new(false),
             writer: Mutex::new(Some(thread)),
             boots: contents.marks.boots,
             log_lines: AtomicU32::new(0),
@@ -229,6 +240,7 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         shared.queue.close();
+        shared.closing.send_replace(true);
         // Held to the end, so that a second call returns when all is closed as well.
         let mut writer = shared.writer.lock().await;
         if let Some(thread) = writer.take() {
@@ -239,6 +251,10 @@ impl Store {
         {
             permits.forget();
             shared.readers.close();
+        }
+        if let Ok(permit) = shared.backups.acquire().await {
+            permit.forget();
+            shared.backups.close();
         }
         let reader = shared.reader.write().unwrap_or_else(PoisonError::into_inner).take();
         let _ = task::spawn_blocking(move || drop(reader)).await;
@@ -348,7 +364,7 @@ impl Store {
             .map_err(|_| StoreError::Closed)?;
         let reader = self.reader().ok_or(StoreError::Closed)?;
         let query = task::spawn_blocking(move || {
-            let result = engine::caught(reader.engine.path(), || run(&reader));
+            let result = recovery::watched(reader.engine.path(), || run(&reader));
             // The reader before the permit: who holds all permits knows that no reader is left.
             drop(reader);
             drop(permit);
@@ -356,6 +372,17 @@ impl Store {
         });
         // Its panics are caught: it is only cancelled, when the runtime ends.
         query.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// What a backup needs: the permit, the reader, and what becomes `true` when it has to end.
+    pub(super) fn backup_access(&self) -> Result<BackupAccess, StoreError> {
+        let permit = Arc::clone(&self.shared.backups).try_acquire_owned();
+        let permit = permit.map_err(|error| match error {
+            TryAcquireError::NoPermits => StoreError::BackupRunning,
+            TryAcquireError::Closed => StoreError::Closed,
+        })?;
+        let reader = self.reader().ok_or(StoreError::Closed)?;
+        Ok((permit, reader, self.shared.closing.subscribe()))
     }
 
     fn reader(&self) -> Option<Arc<Reader>> {

@@ -2,7 +2,7 @@
 //!
 //! | key | value (version of the body) |
 //! | --- | --- |
-//! | `00 name` | single values (1: postcard): the hub's counters under `marks`, the last time that was certain under `clock`, what was written to the card under `wear` |
+//! | `00 name` | single values (1: postcard): the hub's counters under `marks`, the number of the store under `lineage`, the last time that was certain under `clock`, what was written to the card under `wear` |
 //! | `00 "uncertain " time i64` | a span in which the time was a guess, by its begin (1: postcard) |
 //! | `01 device u32` | a device's record (1: postcard) |
 //! | `02 device u32, time i64, order u64` | a line of a device's log (1: JSON) |
@@ -24,11 +24,11 @@ use super::series::Series;
 use crate::model::{DeviceId, Timestamp, Width};
 
 /// The table of the hub's counters.
-const META: u8 = 0x00;
+pub(super) const META: u8 = 0x00;
 /// The table of device records.
 pub(super) const DEVICE: u8 = 0x01;
 /// The table of log lines.
-const LOG: u8 = 0x02;
+pub(super) const LOG: u8 = 0x02;
 /// The table of tombstones.
 pub(super) const REMOVED: u8 = 0x03;
 /// The table of what the devices' logs take.
@@ -47,6 +47,11 @@ pub(super) const FRESH: u8 = 0x31;
 /// The key of the hub's counters.
 pub(super) fn marks() -> Vec<u8> {
     [&[META], &b"marks"[..]].concat()
+}
+
+/// The key of the number that says which store this is.
+pub(super) fn lineage() -> Vec<u8> {
+    [&[META], &b"lineage"[..]].concat()
 }
 
 /// The key of the last time that was certain.
@@ -90,6 +95,15 @@ pub(super) fn log_prefix(id: DeviceId) -> Vec<u8> {
 /// The key of a log line; with an order of 0, the first that a line of that time can have.
 pub(super) fn log(id: DeviceId, at: Timestamp, order: u64) -> Vec<u8> {
     [&log_prefix(id)[..], &time(at.millis()), &order.to_be_bytes()].concat()
+}
+
+/// Device, time and order of such a key.
+pub(super) fn log_of(key: &[u8]) -> Option<(DeviceId, i64, u64)> {
+    let mut rest = key.strip_prefix(&[LOG])?;
+    let device = DeviceId(u32::from_be_bytes(take(&mut rest)?));
+    let at = time_of(take(&mut rest)?);
+    let order = u64::from_be_bytes(take(&mut rest)?);
+    rest.is_empty().then_some((device, at, order))
 }
 
 /// A key after those of all lines of a device's log.
@@ -236,6 +250,8 @@ mod tests {
             prop_assert_eq!(device_of(&device(id)), Some(id));
             prop_assert_eq!(device_of(&removed(id)), Some(id));
             prop_assert_eq!(device_of(&log(id, Timestamp::MIN, order)), Some(id));
+            let line = (id, Timestamp::MIN.millis(), order);
+            prop_assert_eq!(log_of(&log(id, Timestamp::MIN, order)), Some(line));
             prop_assert_eq!(sequence_of(&frame(sequence, part)), Some(sequence));
             prop_assert_eq!(device_of(&frame(sequence, part)), None);
             prop_assert_eq!(sequence_of(&device(id)), None);
@@ -281,7 +297,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(key in vec(any::<u8>(), 0..30)) {
-            let _ = (device_of(&key), sequence_of(&key), chunk_of(&key), series_of(&key));
+            let _ = (device_of(&key), sequence_of(&key), log_of(&key), chunk_of(&key), series_of(&key));
             let _ = (block_of(&key), fresh_of(&key));
         }
     }

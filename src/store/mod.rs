@@ -36,6 +36,7 @@
 //! - `writer`: the thread that commits
 //! - `reader`: queries over what is committed and what waits
 //! - `replay`: what the store holds, read when it is opened
+//! - [`backup`]: the whole store in one file
 //! - `heads`: every series, and what of it is not sealed
 //! - `seal`: how a head becomes chunks and buckets
 //! - `logs`: what the devices' logs take
@@ -44,13 +45,18 @@
 //! - `chunk`, `rollup`: readings sealed for years, and summed up by the minute and the hour
 //! - `column`, `varint`: how their numbers are packed
 //! - `engine`: sled, made durable
+//! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `builder`: a new database, built beside the old one
+//! - [`offline`]: restoring and compacting, while no hub runs
 //! - `condition`: what the store can do, as the writer sees it between commits
 //! - `space`: what happens where the disk runs full
 //! - `wear`: how much is written to the card
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
+pub mod backup;
+mod builder;
 mod change;
 mod chunk;
 mod column;
@@ -65,9 +71,11 @@ mod handle;
 mod heads;
 mod key;
 mod logs;
+pub mod offline;
 mod queue;
 mod reader;
 mod record;
+mod recovery;
 mod replay;
 mod rollup;
 mod sanitise;
@@ -90,6 +98,7 @@ pub use condition::Condition;
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use reader::Coverage;
+pub use recovery::Recovery;
 pub use replay::Contents;
 pub use space::Recording;
 pub use stats::Stats;

@@ -34,13 +34,19 @@ impl Body for LogUsage {}
 impl Body for ClockMark {}
 impl Body for TimeSpan {}
 impl Body for Written {}
+/// The number of the store.
+impl Body for u128 {}
 
 impl Body for DeviceRecord {
     const VERSION: u8 = 2;
 
-    /// Version 1 ends before `replaced`: one more byte, postcard's `None`, makes version 2 of it.
+    /// Version 1 ends before `replaced` and `revision`: postcard's `None` and 0, a byte each, make
+    /// version 2 of it.
     fn decode_older(version: u8, body: &[u8]) -> Result<Self, Corrupt> {
-        if version == 1 { decode(&[body, &[0]].concat()) } else { Err(Corrupt::Version(version)) }
+        if version != 1 {
+            return Err(Corrupt::Version(version));
+        }
+        decode(&[body, &[0, 0]].concat())
     }
 }
 
@@ -103,14 +109,19 @@ pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
     seal(key::marks(), marks, "the counters")
 }
 
+/// The number that says which store this is.
+pub(super) fn lineage(number: u128) -> Result<Pair, StoreError> {
+    seal(key::lineage(), &number, "the number of the store")
+}
+
 /// The last time that was certain.
 pub(super) fn clock(mark: &ClockMark) -> Result<Pair, StoreError> {
     seal(key::clock(), mark, "the time")
 }
 
 /// What was written to the card.
-pub(super) fn wear(written: &Written) -> Result<Pair, StoreError> {
-    seal(key::wear(), written, "what was written")
+pub(super) fn wear(written: Written) -> Result<Pair, StoreError> {
+    seal(key::wear(), &written, "what was written")
 }
 
 /// A span in which the time was a guess.
@@ -194,6 +205,7 @@ mod tests {
                 at: Timestamp::MAX,
                 absorbed: Some(DeviceId(u32::MAX)),
             }),
+            revision: u32::MAX,
         }
     }
 
@@ -229,6 +241,7 @@ mod tests {
             session: None,
             offered: Vec::new(),
             replaced: None,
+            revision: 0,
         };
         assert_eq!(open(&key, &value), Ok(record));
         let value = envelope::seal(&key, 3, &body, "a test").unwrap();

@@ -10,6 +10,7 @@ use super::{
     key,
     logs::Logs,
     record::{self, SeriesRecord, Tombstone},
+    recovery::Recovery,
     series::Series,
     stats::Counters,
     wear::Written,
@@ -29,6 +30,10 @@ pub struct Contents {
     /// Each channel's last reading and the time of its last change, in no order. A device whose
     /// record is lost may still have some.
     pub last: Vec<(DeviceId, Channel, ChannelState)>,
+    /// The latest recovery of the store, as long as the damaged database is kept.
+    pub recovery: Option<Recovery>,
+    /// Whether that recovery was now.
+    pub recovered: bool,
 }
 
 /// All that opening finds out.
@@ -214,6 +219,7 @@ impl Replay {
                     series.split().map(|(device, channel)| (device, channel, state))
                 })
                 .collect(),
+            ..Contents::default()
         }
     }
 }

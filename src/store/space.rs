@@ -172,7 +172,8 @@ impl Space {
     fn keep_ballast(&mut self, free: u64) {
         let path = self.folder.join(BALLAST);
         let plenty = self.min_free.saturating_add(PLENTY * BALLAST_BYTES);
-        if free <= plenty || path.exists() {
+        let whole = || fs::metadata(&path).is_ok_and(|file| file.len() == BALLAST_BYTES);
+        if free <= plenty || whole() {
             return;
         }
         let new = self.folder.join(BALLAST_NEW);
@@ -300,6 +301,9 @@ mod tests {
         free.store(165 * MIB, SeqCst);
         space.look();
         assert!(fs::metadata(&ballast).unwrap().blocks() * 512 >= BALLAST_BYTES);
+        fs::write(&ballast, "torn").unwrap();
+        space.look();
+        assert_eq!(fs::metadata(&ballast).unwrap().len(), BALLAST_BYTES);
         assert!(!dir.path().join(BALLAST_NEW).exists());
         assert!(space.drop_ballast());
         assert!(!ballast.exists());

@@ -3,7 +3,7 @@
 use super::{
     change::{Done, Queued},
     condition::Lookout,
-    engine::{self, Change, Engine, Medium},
+    engine::{Change, Engine, Medium},
     envelope,
     error::StoreError,
     frame,
@@ -12,7 +12,7 @@ use super::{
     logs::Logs,
     queue::{Group, Next, Queue},
     record::{self, SeriesRecord, Tombstone},
-    seal,
+    recovery, seal,
     series::Series,
     stats::Counters,
     upkeep::Upkeep,
@@ -113,7 +113,7 @@ impl<M: Medium> Writer<M> {
         if !changes.is_empty() {
             changes.extend(self.lookout.along(!batch.entries.is_empty())?);
             let start = Instant::now();
-            engine::caught(self.engine.path(), || {
+            recovery::watched(self.engine.path(), || {
                 self.medium.apply(changes)?;
                 self.medium.sync()
             })?;
@@ -142,6 +142,7 @@ impl<M: Medium> Writer<M> {
             self.logs.remove(device);
             self.upkeep.remove(device, batch.last_frame);
         }
+        heads.reach(batch.last_frame);
         self.counters.keep(heads.usage(), heads.unsealed(), self.logs.bytes());
         // Under the lock: what leaves the queue is in the heads for whoever looks next.
         self.queue.publish(group, &batch.removed);
@@ -240,7 +241,7 @@ impl<M: Medium> Writer<M> {
             counters: &self.counters,
             last_frame: self.last_frame,
         };
-        engine::caught(path, || self.upkeep.step(&mut turn))
+        recovery::watched(path, || self.upkeep.step(&mut turn))
     }
 
     fn heads(&self) -> RwLockReadGuard<'_, Heads> {

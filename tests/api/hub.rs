@@ -66,6 +66,12 @@ impl Hub {
         Self::run(tempfile::tempdir().unwrap(), clock, confirm_timeout)
     }
 
+    /// A hub on the store in `folder`.
+    pub(crate) fn start_on(folder: TempDir) -> Self {
+        let clock = Arc::new(Hands(AtomicI64::new(START_MS)));
+        Self::run(folder, clock, Duration::from_mins(10))
+    }
+
     /// Stops the hub, and starts another on its store.
     pub(crate) async fn restart(self) -> Self {
         let Self { clock, folder, confirm_timeout, stop, task, .. } = self;

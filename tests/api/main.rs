@@ -10,6 +10,7 @@
 //! - `replacement`: a new board in the place of an old one, and back
 //! - `led`: commands and their ends
 //! - `pages`: readings and logs, page by page
+//! - `transfer`: backups and exports
 //! - `stream`: replay, a slow reader, a new run of the hub
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -21,3 +22,4 @@ mod pages;
 mod reader;
 mod replacement;
 mod stream;
+mod transfer;

@@ -243,7 +243,7 @@ def test_a_damaged_store_is_a_running_hub_or_a_clear_refusal(hub: Hub, damage, s
         board.client.drop()
     hub.stop()
     store = hub.settings["store.path"]
-    files = sorted(f for f in Path(store).rglob("*") if f.is_file() and f.stat().st_size)
+    files = sorted(f for f in Path(store, "sled").rglob("*") if f.is_file() and f.stat().st_size)
     files.sort(key=lambda file: file.stat().st_size, reverse=True)
     damage(files[seed % len(files)], rng)
 

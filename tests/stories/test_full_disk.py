@@ -1,4 +1,4 @@
-"""A disk that runs full: nothing that was acknowledged is lost, and the hub comes back by itself."""
+"""A full disk: nothing that was acknowledged is lost, and the hub comes back by itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def start(start_hub: StartHub, disk: Disk, min_free_mb: int) -> Hub:
     """A hub on the disk."""
     store = str(disk.path / "store")
     hub = start_hub({"store.path": store, "store.min_free_mb": min_free_mb})
-    eventually(lambda: (disk.path / "store/BALLAST").exists(), "ballast")
+    eventually((disk.path / "store/BALLAST").exists, "ballast")
     return hub
 
 
@@ -118,7 +118,7 @@ def test_a_disk_that_is_full_to_the_last_byte_costs_nothing_that_was_acknowledge
     board.connect(with_will=True)
     board.report("photoresistor", 77, qos=1)
     assert api.readings(board.mac, "photoresistor", limit=100_000) == [*stored, 77]
-    eventually(lambda: (disk.path / "store/BALLAST").exists(), "a new ballast", within=60)
+    eventually((disk.path / "store/BALLAST").exists, "a new ballast", within=60)
     board.client.drop()
 
 

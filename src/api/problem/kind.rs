@@ -16,6 +16,7 @@ pub(in crate::api) struct Kind {
 impl Kind {
     /// All of them, by slug.
     pub(super) const ALL: &[&Self] = &[
+        Self::BACKUP_RUNNING,
         Self::BAD_HOST,
         Self::BAD_REQUEST,
         Self::BOARD_REPLACED,
@@ -26,6 +27,7 @@ impl Kind {
         Self::INTERNAL,
         Self::INVALID_MAC,
         Self::INVALID_NAME,
+        Self::LOCAL_ONLY,
         Self::MAC_TAKEN,
         Self::METHOD_NOT_ALLOWED,
         Self::MISDIRECTED_REQUEST,
@@ -37,6 +39,7 @@ impl Kind {
         Self::REQUEST_TIMEOUT,
         Self::SAME_BOARD,
         Self::SUPERSEDED,
+        Self::TOO_MANY_EXPORTS,
         Self::TOO_MANY_STREAMS,
         Self::UNAVAILABLE,
         Self::UNKNOWN_CHANNEL,
@@ -44,6 +47,13 @@ impl Kind {
         Self::UNKNOWN_DEVICE,
         Self::UNSUPPORTED_MEDIA_TYPE,
     ];
+
+    pub(in crate::api) const BACKUP_RUNNING: &Self = &Self {
+        slug: "backup-running",
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "Another backup is being made",
+        meaning: "The hub makes one backup at a time: the nightly one, or one that somebody downloads. Try again once it is finished.",
+    };
 
     pub(in crate::api) const BAD_HOST: &Self = &Self {
         slug: "bad-host",
@@ -113,6 +123,13 @@ impl Kind {
         status: StatusCode::UNPROCESSABLE_ENTITY,
         title: "That is not a name",
         meaning: "A name is 1 to 29 bytes of printable UTF-8 without `;`, without blanks at its ends, and doesn't look like a MAC address.",
+    };
+
+    pub(in crate::api) const LOCAL_ONLY: &Self = &Self {
+        slug: "local-only",
+        status: StatusCode::FORBIDDEN,
+        title: "This is for callers on the hub's own machine",
+        meaning: "A backup has the session ids of the boards, which are secrets, and callers can't prove who they are yet. Run `capteur backup FILE` on the hub's machine.",
     };
 
     pub(in crate::api) const MAC_TAKEN: &Self = &Self {
@@ -190,6 +207,13 @@ impl Kind {
         status: StatusCode::CONFLICT,
         title: "A newer command took its place",
         meaning: "Another command was given to the same device before this one was confirmed. `command` shows what is known.",
+    };
+
+    pub(in crate::api) const TOO_MANY_EXPORTS: &Self = &Self {
+        slug: "too-many-exports",
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "Too many exports",
+        meaning: "The hub serves a limited number of exports at once. Try again once one is finished.",
     };
 
     pub(in crate::api) const TOO_MANY_STREAMS: &Self = &Self {

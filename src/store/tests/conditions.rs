@@ -169,7 +169,7 @@ async fn what_was_written_adds_up_over_restarts() {
     assert!(written(&store) < Some(1 << 40), "it begins with the store");
     store.close().await.unwrap();
     tamper(&dir, |tree| {
-        let (key, value) = record::wear(&wear::Written { bytes: 1 << 40 }).unwrap();
+        let (key, value) = record::wear(wear::Written { bytes: 1 << 40 }).unwrap();
         tree.insert(key, value).unwrap();
     });
     let (store, _) = open(&dir);

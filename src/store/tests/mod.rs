@@ -56,6 +56,7 @@ fn record(id: u32) -> DeviceRecord {
         session: Some(Pair { name: name.clone(), session }),
         offered: vec![Pair { name, session }],
         replaced: None,
+        revision: 0,
     }
 }
 
@@ -594,10 +595,10 @@ async fn another_format_is_refused_and_nothing_is_touched() {
     open(&dir).0.close().await.unwrap();
     let format = dir.path().join("sled/FORMAT");
     let current = fs::read_to_string(&format).unwrap();
-    fs::write(&format, current.replace("schema: 1", "schema: 2")).unwrap();
+    fs::write(&format, current.replace("schema: 2", "schema: 3")).unwrap();
     let before = fs::read(dir.path().join("sled/db")).unwrap();
     let error = Store::open(dir.path(), &never()).unwrap_err();
-    assert!(error.to_string().contains("schema 2"), "{error}");
+    assert!(error.to_string().contains("schema 3"), "{error}");
     assert_eq!(fs::read(dir.path().join("sled/db")).unwrap(), before);
     fs::write(&format, current).unwrap();
     open(&dir).0.close().await.unwrap();
