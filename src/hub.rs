@@ -159,6 +159,7 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
+    let recovery = contents.recovery.clone().map(Arc::new);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
     let (stop, stopped) = watch::channel(Stage::Running);
@@ -184,6 +185,7 @@ pub async fn run(
         broker: broker.clone(),
         clock,
         backups,
+        recovery,
         settings: settings.http.clone(),
         mqtt_port,
     };

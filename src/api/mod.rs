@@ -14,6 +14,7 @@
 //!   resources
 //! - `stream`: the live stream as server-sent events
 //! - `health`, `metrics`: for monitors
+//! - `storage`: how the store is, for these three
 //! - `openapi`: the description of all of this, from the code
 //! - `page`: the files of the live page, built into the binary
 
@@ -38,6 +39,7 @@ mod replacement;
 mod reply;
 mod request;
 pub mod server;
+mod storage;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -45,8 +47,13 @@ mod tests;
 pub use server::serve;
 
 use crate::{
-    broker::Broker, config, events::Events, model::Clock, nightly::LastBackup, registry::Registry,
-    store::Store,
+    broker::Broker,
+    config,
+    events::Events,
+    model::Clock,
+    nightly::LastBackup,
+    registry::Registry,
+    store::{Recovery, Store},
 };
 use std::{fmt, sync::Arc};
 use tokio::{
@@ -70,6 +77,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// What became of the nightly backup.
     pub backups: watch::Receiver<LastBackup>,
+    /// The last recovery of the store, as long as the damaged one is kept.
+    pub recovery: Option<Arc<Recovery>>,
     /// `[http]`.
     pub settings: config::Http,
     /// The TCP port that boards connect to.

@@ -7,7 +7,7 @@ use super::{
     reply,
     request::{self, Request},
 };
-use crate::model::{Command, Device, LogEntry};
+use crate::model::{Command, Device, LogEntry, Storage};
 use std::sync::{Arc, LazyLock};
 use utoipa::{
     Modify, OpenApi, ToSchema,
@@ -53,6 +53,7 @@ use warp::{
         Command,
         LogEntry,
         super::stream::Snapshot,
+        Storage,
     )),
     modifiers(&ChannelsInDevice),
     tags(

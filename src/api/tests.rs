@@ -78,7 +78,17 @@ fn context(events: Events, folder: &Path) -> Context {
     tokio::spawn(task);
     let (_, backups) = tokio::sync::watch::channel(LastBackup::default());
     let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
-    Context { registry, store, events, broker, clock, backups, settings, mqtt_port: 1883 }
+    Context {
+        registry,
+        store,
+        events,
+        broker,
+        clock,
+        backups,
+        recovery: None,
+        settings,
+        mqtt_port: 1883,
+    }
 }
 
 struct Hub {

@@ -45,12 +45,12 @@ export class HubApi {
   /**
    * Asks the hub how it is, which also sets the clock.
    *
-   * A hub in trouble (503) is a {@link Problem}.
+   * A hub in trouble (503) says the rest all the same.
    *
    * @returns {Promise<{mqtt_port: number}>} Among other things, the port that boards connect to.
    */
   health() {
-    return this.#call('GET', '/health');
+    return this.#call('GET', '/health', undefined, 503);
   }
 
   /**
@@ -116,8 +116,9 @@ export class HubApi {
    * @param {string} method
    * @param {string} path
    * @param {unknown} [body]
+   * @param {number} [also]  A status that brings an answer beside those of success.
    */
-  async #call(method, path, body) {
+  async #call(method, path, body, also) {
     let response;
     let answer;
     try {
@@ -134,7 +135,7 @@ export class HubApi {
       throw new Unreachable('the hub did not answer', { cause });
     }
     this.#clock.observe(response.headers.get('date'));
-    if (!response.ok) throw problem(response, answer);
+    if (!response.ok && response.status !== also) throw problem(response, answer);
     return JSON.parse(answer);
   }
 }

@@ -44,11 +44,29 @@
  * @property {boolean | number} value
  * @property {string} at
  *
+ * @typedef {object} Recovered    What was saved of a damaged store, and what is lost.
+ * @property {string} at
+ * @property {string} set_aside   The folder that has the damaged store.
+ * @property {number} devices
+ * @property {number} readings
+ * @property {string | null} newest_reading
+ * @property {number} lost_devices
+ * @property {number} lost_readings
+ * @property {number} lost_commits
+ * @property {[string, string] | null} lost_between
+ *
+ * @typedef {object} Storage      How the hub's store is.
+ * @property {boolean} recording  Whether readings are recorded.
+ * @property {number | null} needed_bytes  How much room it takes until they are again.
+ * @property {boolean} time_uncertain      Whether the hub guesses the time.
+ * @property {Recovered | null} recovered
+ *
  * @typedef {{type: 'snapshot', data: {devices: Device[]}}
  *   | {type: 'device', data: Device}
  *   | {type: 'reading', data: Reading}
  *   | {type: 'removed', data: {mac: string}}
- *   | {type: 'command', data: Command}} HubEvent
+ *   | {type: 'command', data: Command}
+ *   | {type: 'storage', data: Storage}} HubEvent
  *
  * @typedef {'connecting' | 'live' | 'away'} Link
  *   Whether the stream has been opened yet, flows, or is lost and being tried again.

@@ -496,7 +496,7 @@ impl World {
                     self.followed.get_mut(&mac).unwrap().channels.update(channel, value, at);
                 }
                 Event::Removed { mac } => assert!(self.followed.remove(&mac).is_some()),
-                Event::Command(_) => {}
+                Event::Command(_) | Event::Storage(_) => {}
             }
         }
         for command in std::mem::take(&mut self.bench.resolved) {

@@ -12,6 +12,7 @@ import { LANGUAGES } from '../i18n.js';
 import { LightHistories } from '../light.js';
 import { mark, warning } from './icons.js';
 import { CardList } from './list.js';
+import { StoreNotices } from './notices.js';
 
 /** Ages grow by the second. */
 const TICK_MS = 1_000;
@@ -27,6 +28,7 @@ export class Page {
   /** @type {Context} */
   #context;
   #list;
+  #notices;
   /** @type {Link} */
   #link = 'connecting';
   #search = '';
@@ -73,6 +75,10 @@ export class Page {
       redraw,
     };
     this.#list = new CardList(this.#context);
+    this.#notices = new StoreNotices(parts, () => {
+      this.#frameWhole = true;
+      this.#ask();
+    });
     setInterval(() => {
       this.#list.touchSeen();
       this.#ask();
@@ -90,6 +96,7 @@ export class Page {
       for (const mac of change.macs) this.#list.touch(mac);
       if (change.order) this.#order = null;
       if (change.order || change.presence) this.#frameWhole = true;
+      if (event.type === 'storage') this.#frameWhole = true;
       if (event.type === 'snapshot') {
         lights.interrupted();
         this.#list.followSeen();
@@ -186,6 +193,7 @@ export class Page {
         ${this.#languages()}
       </header>
       <div role="status">${this.#link === 'away' ? this.#banner() : nothing}</div>
+      ${this.#notices.template()}
       <main id="boards" tabindex="-1" aria-label=${texts.say('app.boards')} data-link=${this.#link}>
         ${devices.size > 0 ? this.#toolbar() : nothing}
         ${devices.known && devices.size === 0 ? this.#empty() : nothing}
