@@ -13,10 +13,10 @@
 //! | what holds | believed? | why |
 //! | --- | --- | --- |
 //! | it is before [`EARLIEST`] | no | this program did not exist |
-//! | it was set since the hub started, by more than [`STEP`] | yes | somebody has told it the time: chrony, ntpd, a person |
+//! | it was set since the hub started, by more than two seconds | yes | somebody has told it the time: chrony, ntpd, a person |
 //! | systemd-timesyncd says that it is synchronised, and said so at a time that the clock has reached | yes | also where the store remembers a later time, which was wrong then |
 //! | it is before the last time that the store knows to have been right | no | it has lost the time |
-//! | it has gone on evenly since that time, on a machine that has not restarted | yes | nothing has happened to it |
+//! | it has gone on evenly since that time, within the last hour, on a machine that has been up since | yes | only the hub was started anew |
 //! | the machine has a battery clock (`/sys/class/rtc/rtc0`) that agrees with it to a day | yes | it has kept the time |
 //! | systemd-timesyncd runs and has not synchronised it yet | no | it will |
 //! | the machine is of the kind that has no battery clock (it has a device tree or fake-hwclock) | no | it begins with a time of long ago |
@@ -45,8 +45,12 @@ pub const EARLIEST: Timestamp = Timestamp::from_millis(1_735_689_600_000);
 /// right moves it by less than one part in 500 meanwhile (`adjtimex(2)`: 500 parts in a million).
 const STEP: Duration = Duration::from_secs(2);
 
-/// How far a clock may be from where an even run since the last start of the hub would have it.
-const EVEN: Duration = Duration::from_secs(10);
+/// How far a clock may be from where an even run since it was last right would have it. Little: a
+/// machine that restarts with the time that it saved comes near that, too.
+const EVEN: Duration = Duration::from_secs(1);
+
+/// For how long a clock is taken to run as evenly as that.
+const EVEN_FOR: Duration = Duration::from_hours(1);
 
 /// How far a battery clock may be from the system's: it may keep the local time.
 const BATTERY: Duration = Duration::from_hours(24);
@@ -185,8 +189,9 @@ fn judge(evidence: Evidence) -> Result<Belief, Doubt> {
             return Err(Doubt::WentBack);
         }
         let passed = uptime.checked_sub(Duration::from_millis(known.uptime_ms));
-        if passed.is_some_and(|passed| apart(system, known.at.after(passed)) <= EVEN + passed / 500)
-        {
+        if passed.is_some_and(|passed| {
+            passed <= EVEN_FOR && apart(system, known.at.after(passed)) <= EVEN
+        }) {
             return Ok(Belief::Even);
         }
     }
@@ -421,7 +426,7 @@ mod tests {
     fn every_line_of_the_table_decides_in_its_turn() {
         let all = Evidence {
             system: at(0),
-            uptime: Duration::from_hours(1),
+            uptime: Duration::from_hours(3),
             set: false,
             known: None,
             signs: NONE,
@@ -445,12 +450,14 @@ mod tests {
         let dead = Signs { battery: Some(Timestamp::from_millis(100)), bare: true, ..NONE };
         assert_eq!(judged(&|e| e.signs = dead), Err(Doubt::NoBattery));
 
-        let known = |millis: i64, uptime_ms: u64, signs: Signs| {
+        let known = |millis: i64, uptime: i64, signs: Signs| {
+            let uptime_ms = u64::try_from(uptime).unwrap();
             judged(&move |e| (e.known, e.signs) = (Some(mark(millis, uptime_ms)), signs))
         };
-        assert_eq!(known(-HOUR, 500, PI), Ok(Belief::Even), "the hub was started anew");
-        assert_eq!(known(-HOUR + 30_000, 500, PI), Err(Doubt::AwaitsNetwork), "not evenly");
-        assert_eq!(known(-HOUR, 2 * 3_600_000, PI), Err(Doubt::AwaitsNetwork), "a new start");
+        assert_eq!(known(-HOUR, 2 * HOUR + 500, PI), Ok(Belief::Even));
+        assert_eq!(known(-HOUR, 2 * HOUR + 1_500, PI), Err(Doubt::AwaitsNetwork), "not evenly");
+        assert_eq!(known(-2 * HOUR, HOUR, PI), Err(Doubt::AwaitsNetwork), "who knows");
+        assert_eq!(known(-HOUR, 4 * HOUR, PI), Err(Doubt::AwaitsNetwork), "a machine's start");
         let sure = Signs { battery: Some(at(0)), ..NONE };
         assert_eq!(known(1, 0, sure), Err(Doubt::WentBack));
         let synchronised = |millis| Signs { synchronised: Some(at(millis)), ..PI };

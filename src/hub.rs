@@ -12,7 +12,15 @@ use crate::{
     store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
-use std::{fs, future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
@@ -150,8 +158,7 @@ pub async fn run(
     // Told to stop while it waits for room.
     let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
-    let told = settings.store.path.join(addresses::FILE);
-    tell_addresses(&listeners, &told);
+    let told = tell_addresses(&listeners, &settings.store.path);
     let (nightly, backups) = Nightly::new(nightly::Parts::of(
         &settings.store,
         store.clone(),
@@ -159,7 +166,7 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
-    let recovery = contents.recovery.clone().map(Arc::new);
+    let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
     let (stop, stopped) = watch::channel(Stage::Running);
@@ -306,11 +313,14 @@ fn retention(settings: &config::Retention) -> store::Retention {
 }
 
 /// Tells other commands on this store where the hub is; they only do not find it where that fails.
-fn tell_addresses(listeners: &Listeners, file: &Path) {
-    let told = listeners.addresses().and_then(|addresses| addresses.write(file));
+/// Returns the file.
+fn tell_addresses(listeners: &Listeners, store: &Path) -> PathBuf {
+    let file = store.join(addresses::FILE);
+    let told = listeners.addresses().and_then(|addresses| addresses.write(&file));
     if let Err(error) = told {
         warn!("can't write {}: {error}", file.display());
     }
+    file
 }
 
 /// How far the stop has got.

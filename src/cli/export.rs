@@ -36,8 +36,8 @@ pub(super) async fn run(
             };
             until(stop, written).await?;
         }
-        Source::Store(store, contents) => {
-            let subjects = contents.devices.iter().map(Subject::from);
+        Source::Store(store, devices) => {
+            let subjects = devices.iter().map(Subject::from);
             let subjects: Vec<_> = match &arguments.device {
                 Some(key) => subjects.filter(|subject| subject.is(key)).collect(),
                 None => subjects.collect(),

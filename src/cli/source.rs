@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     config::Settings,
-    store::{Contents, Options, Store, StoreError},
+    model::DeviceRecord,
+    store::{Options, Store, StoreError},
 };
 use bytes::Bytes;
 use std::{
@@ -31,8 +32,8 @@ const START_PAUSE: Duration = Duration::from_millis(100);
 
 /// The store, open to this process or to a hub.
 pub(super) enum Source {
-    /// No hub runs.
-    Store(Store, Contents),
+    /// No hub runs; and its devices.
+    Store(Store, Vec<DeviceRecord>),
     /// The hub that answers here has it.
     Hub(SocketAddr),
 }
@@ -55,7 +56,7 @@ impl Source {
             let opened =
                 opened.await.map_err(|error| CliError::io("can't open the store")(error.into()))?;
             match opened {
-                Ok((store, contents)) => return Ok(Self::Store(store, contents)),
+                Ok((store, contents)) => return Ok(Self::Store(store, contents.devices)),
                 Err(StoreError::Locked { .. }) => match remote::hub_of(&path) {
                     Ok(address) => return Ok(Self::Hub(address)),
                     // A hub that is just starting says where it is once the store is open.

@@ -182,7 +182,9 @@ mod tests {
 
     fn build(folder: &Folder, lineage: Lineage, values: &[record::Pair]) {
         let mut builder = Builder::start(folder, lineage).unwrap();
-        values.iter().for_each(|(key, value)| builder.push(key, value).unwrap());
+        for (key, value) in values {
+            builder.push(key, value).unwrap();
+        }
         builder.finish().unwrap().swap(&aside(folder)).unwrap();
     }
 

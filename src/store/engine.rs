@@ -11,6 +11,7 @@ use super::{
     envelope,
     error::StoreError,
     folder::{self, Folder},
+    recovery,
 };
 use std::{
     fmt,
@@ -47,10 +48,14 @@ pub(super) trait Medium: Send + 'static {
 /// The open database. Closing it waits until sled has let go of its file, so that it can be opened
 /// again at once.
 pub(super) struct Engine {
-    // Dropped in this order: the files, then the lock on the folder.
+    // Dropped in this order: the files, what is left behind them, then the lock on the folder.
     files: Files,
+    _closed: Closed,
     folder: Arc<Folder>,
 }
+
+/// Notes how the files were when sled closed them.
+struct Closed(PathBuf);
 
 /// sled's open files.
 pub(super) struct Files {
@@ -108,7 +113,8 @@ impl Files {
 impl Engine {
     /// Opens the database of a locked folder, whose files were put in order.
     pub(super) fn open(folder: Arc<Folder>, commit_interval: Duration) -> Result<Self, StoreError> {
-        Ok(Self { files: Files::open(folder.database(), commit_interval)?, folder })
+        let files = Files::open(folder.database(), commit_interval)?;
+        Ok(Self { files, _closed: Closed(folder.database().to_owned()), folder })
     }
 
     /// Calls `visit` with every key and value from `from` on, in order, while it returns `true`.
@@ -229,6 +235,16 @@ impl Drop for Release {
                 return;
             }
             thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        // sled syncs nothing on its way out.
+        let closed = sync_files(&self.0).and_then(|()| recovery::closed(&self.0));
+        if let Err(error) = closed {
+            tracing::warn!("how the store was closed can't be noted: {error}");
         }
     }
 }

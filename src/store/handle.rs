@@ -129,14 +129,18 @@ impl Store {
         let opened = space.open_with(|| {
             recovery::open(path, interval, options.clock.now(), |engine| {
                 let counters = Arc::new(Counters::default());
-                let replay = read(engine, &counters)?;
-                Ok((counters, replay))
+                Ok((read(engine, &counters)?, counters))
             })
         })?;
-        let recovery::Opened { engine, content: (counters, mut replay), recovery, .. } = opened;
-        let contents = Contents { recovery, recovered: opened.recovered, ..replay.contents() };
-        let Replay { removed, mut heads, logs, first_frame, last_frame, clock, .. } = replay;
-        let Replay { written, spans, .. } = replay;
+        let recovery::Opened { engine, content: (mut replay, counters), recovery, .. } = opened;
+        let contents = Contents {
+            recovery: recovery.map(Box::new),
+            recovered: opened.recovered,
+            ..replay.contents()
+        };
+        let Replay {
+            removed, mut heads, logs, first_frame, last_frame, clock, written, spans, ..
+        } = replay;
         heads.reach(last_frame);
         options.clock.resume(clock, contents.newest());
         let lookout = Lookout::new(

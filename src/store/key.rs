@@ -2,7 +2,7 @@
 //!
 //! | key | value (version of the body) |
 //! | --- | --- |
-//! | `00 name` | single values (1: postcard): the hub's counters under `marks`, the number of the store under `lineage`, the last time that was certain under `clock`, what was written to the card under `wear` |
+//! | `00 name` | single values (1: postcard): the hub's counters under `marks`, the last time that was certain under `clock`, what was written to the card under `wear`, the number of the store under `lineage` |
 //! | `00 "uncertain " time i64` | a span in which the time was a guess, by its begin (1: postcard) |
 //! | `01 device u32` | a device's record (1: postcard) |
 //! | `02 device u32, time i64, order u64` | a line of a device's log (1: JSON) |
@@ -49,11 +49,6 @@ pub(super) fn marks() -> Vec<u8> {
     [&[META], &b"marks"[..]].concat()
 }
 
-/// The key of the number that says which store this is.
-pub(super) fn lineage() -> Vec<u8> {
-    [&[META], &b"lineage"[..]].concat()
-}
-
 /// The key of the last time that was certain.
 pub(super) fn clock() -> Vec<u8> {
     [&[META], &b"clock"[..]].concat()
@@ -75,6 +70,11 @@ pub(super) fn uncertain(from: Timestamp) -> Vec<u8> {
 /// The keys of all spans of uncertain time: from the first, to one after the last.
 pub(super) fn uncertain_all() -> [Vec<u8>; 2] {
     [UNCERTAIN.to_vec(), [UNCERTAIN, &[0xFF; 9]].concat()]
+}
+
+/// The key of the number that says which store this is.
+pub(super) fn lineage() -> Vec<u8> {
+    [&[META], &b"lineage"[..]].concat()
 }
 
 /// The key of a device's record.

@@ -47,11 +47,11 @@
 //! - `engine`: sled, made durable
 //! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
-//! - `builder`: a new database, built beside the old one
-//! - [`offline`]: restoring and compacting, while no hub runs
 //! - `condition`: what the store can do, as the writer sees it between commits
 //! - `space`: what happens where the disk runs full
 //! - `wear`: how much is written to the card
+//! - `builder`: a new database, built beside the old one
+//! - [`offline`]: restoring and compacting, while no hub runs
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 

@@ -109,11 +109,6 @@ pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
     seal(key::marks(), marks, "the counters")
 }
 
-/// The number that says which store this is.
-pub(super) fn lineage(number: u128) -> Result<Pair, StoreError> {
-    seal(key::lineage(), &number, "the number of the store")
-}
-
 /// The last time that was certain.
 pub(super) fn clock(mark: &ClockMark) -> Result<Pair, StoreError> {
     seal(key::clock(), mark, "the time")
@@ -127,6 +122,11 @@ pub(super) fn wear(written: Written) -> Result<Pair, StoreError> {
 /// A span in which the time was a guess.
 pub(super) fn uncertain(span: &TimeSpan) -> Result<Pair, StoreError> {
     seal(key::uncertain(span.from), span, "a span of uncertain time")
+}
+
+/// The number that says which store this is.
+pub(super) fn lineage(number: u128) -> Result<Pair, StoreError> {
+    seal(key::lineage(), &number, "the number of the store")
 }
 
 /// A removed device's tombstone.

@@ -31,7 +31,7 @@ pub struct Contents {
     /// record is lost may still have some.
     pub last: Vec<(DeviceId, Channel, ChannelState)>,
     /// The latest recovery of the store, as long as the damaged database is kept.
-    pub recovery: Option<Recovery>,
+    pub recovery: Option<Box<Recovery>>,
     /// Whether that recovery was now.
     pub recovered: bool,
 }

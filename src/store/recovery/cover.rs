@@ -120,7 +120,7 @@ fn contains(a: Frames, b: Frames) -> bool {
 /// All readings that are in one of two collections, each as often as in the one that has it more
 /// often: both are parts of the same readings. Both have to be sorted by time, and so is what
 /// comes of it.
-pub(super) fn union(a: Vec<(i64, u8)>, b: &[(i64, u8)]) -> Vec<(i64, u8)> {
+pub(super) fn union(a: &[(i64, u8)], b: &[(i64, u8)]) -> Vec<(i64, u8)> {
     let mut all = Vec::with_capacity(a.len().max(b.len()));
     let mut rest = b;
     for group in a.chunk_by(|x, y| x.0 == y.0) {
@@ -205,9 +205,11 @@ mod tests {
                 if first { parts[0].push((at, value)); }
                 if second { parts[1].push((at, value)); }
             }
-            parts.iter_mut().for_each(|part| part.sort_by_key(|reading| reading.0));
+            for part in &mut parts {
+                part.sort_by_key(|reading| reading.0);
+            }
             let [a, b] = parts;
-            let union = union(a.clone(), &b);
+            let union = union(&a, &b);
             prop_assert!(union.is_sorted_by_key(|reading| reading.0));
             for at in 0..20 {
                 for value in 0..3 {

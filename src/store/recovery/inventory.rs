@@ -234,6 +234,15 @@ impl Inventory {
         devices.chain(lines).chain(series).map(Place::len).sum()
     }
 
+    /// The last frame up to which any series is known to be sealed.
+    pub(super) fn last_seal(&self) -> u64 {
+        let series = self.series.values().flat_map(|found| {
+            let sealed = found.record.iter().map(|record| record.sealed);
+            sealed.chain(found.chunks.keys().map(|&(_, through)| through))
+        });
+        series.max().unwrap_or(0)
+    }
+
     /// The highest number of a frame that anything speaks of.
     pub(super) fn last_frame(&self) -> u64 {
         let series = self.series.values().flat_map(|found| {

@@ -25,21 +25,20 @@
 //! | `LOCK` missing | opens, nothing lost |
 //! | `FORMAT` missing or unreadable | recovered, nothing lost |
 //! | `FORMAT` of another engine or a newer schema | refused, nothing touched |
-//! | `db` with flipped bits or zeros, cut, or overwritten | opens where sled finds nothing wrong in what it reads; else recovered: what was whole, and the rest from the backup |
+//! | `db` with flipped bits or zeros, cut, or overwritten | opens where only what is no longer in use is damaged; else recovered: what was whole, and the rest from the backup |
+//! | the last few KiB of the `db` of a hub that was killed, or any of its end cut off | opens as after a power cut, without the newest commits: nothing tells the two apart |
 //! | `db` missing or empty, or the whole folder `sled` | recovered from the newest backup; without one, empty |
 //! | a backup cut or damaged | its whole values are used, and those of the next older one |
 //! | no room for the new database | refused, nothing touched; so are a folder that can't be written and one in use |
 //! | the medium can't read a sector | as if there were zeros |
 //!
 //! What a recovery can't know: values that were deleted by retention may come back until it deletes
-//! them again, and so may a device that was removed, if its tombstone is lost. sled overwrites the
-//! tail of a log that it can't read when it first fails to open it: up to some minutes may be
-//! lost with that. Readings that left no trace are not counted as lost; the report has the time of
-//! the newest that is there.
+//! them again, and so may a device that was removed, if its tombstone is lost. Readings that left no
+//! trace are not counted as lost; the report has the time of the newest that is there.
 //!
 //! # Layout
 //!
-//! - `tail`: whether sled would cut off what was committed
+//! - `tail`: what sled would cut off the log
 //! - `carve`: whole values in damaged files
 //! - `inventory`: the newest of each
 //! - `cover`: which readings are in which chunks
@@ -57,6 +56,7 @@ mod tail;
 mod tests;
 
 pub use report::Recovery;
+pub(super) use tail::closed;
 
 use super::{
     backup,
@@ -66,7 +66,9 @@ use super::{
     error::StoreError,
     folder::{self, Folder, Purpose},
     format::{self, Found},
-    key, record, sanitise,
+    key,
+    record::{self, SeriesRecord},
+    sanitise,
 };
 use crate::model::Timestamp;
 use carve::Sources;
@@ -196,12 +198,16 @@ fn attempt<T>(
         Err(error) => return Err(StoreError::io(&db)(error)),
     }
     sanitise::sanitise(database)?;
-    if let Some(why) = tail::check(database)? {
+    if let Some(why) = tail::reopened(database)? {
         return Err(damaged(database, &why));
     }
+    tail::save(database)?;
     let engine = Arc::new(Engine::open(Arc::clone(folder), commit_interval)?);
     let content = engine::caught(database, || {
-        check_frames(&engine)?;
+        let last_frame = check_frames(&engine)?;
+        if let Some(why) = tail::check(database, last_frame)? {
+            return Err(damaged(database, &why));
+        }
         if engine.get(&key::lineage())?.is_none() {
             let (key, value) = record::lineage(super::builder::draw()?)?;
             engine.apply(vec![(key, Some(value))])?;
@@ -214,9 +220,9 @@ fn attempt<T>(
     Ok((engine, content))
 }
 
-/// Looks for a frame that is missing between two that are there: frames are dropped from the front
-/// only.
-fn check_frames(engine: &Engine) -> Result<(), StoreError> {
+/// Looks for a frame that is missing between two that are there, since they are dropped from the
+/// front only; returns the last that there ever was.
+fn check_frames(engine: &Engine) -> Result<u64, StoreError> {
     let mut before = None;
     let mut missing = 0;
     engine.scan(&[key::FRAME], &[key::FRAME + 1], |key, _| {
@@ -230,7 +236,13 @@ fn check_frames(engine: &Engine) -> Result<(), StoreError> {
     if missing > 0 {
         return Err(damaged(engine.path(), &format!("{missing} of its frames are missing")));
     }
-    Ok(())
+    let mut last = before.unwrap_or(0);
+    engine.scan(&[key::SERIES], &[key::SERIES + 1], |key, value| {
+        let sealed = record::open::<SeriesRecord>(key, value).map_or(0, |record| record.sealed);
+        last = last.max(sealed);
+        true
+    })?;
+    Ok(last)
 }
 
 /// Whether a folder has any file that a store which was only just begun would not have.
@@ -291,6 +303,7 @@ fn recover(folder: &Folder, reason: &str, now: Timestamp) -> Result<(), StoreErr
     let mut inventory = Inventory::default();
     let mut sources = Sources::default();
     let mut files = carve::files(&database.join("blobs"))?;
+    files.extend(tail::saved(database)?);
     files.extend(Some(database.join("db")).filter(|path| path.is_file()));
     for path in files {
         sources.search(&path, |place, value| inventory.add(place, value))?;

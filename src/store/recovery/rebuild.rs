@@ -23,11 +23,14 @@ use crate::{
         series::Series,
     },
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How far the frames of the new database are behind the highest number that was found. What was
 /// not found is less than that, at any rate of commits.
 const FRAMES_APART: u64 = 1 << 32;
+
+/// Time and value of readings.
+type Readings = Vec<(i64, u8)>;
 
 /// Readings that are in frames only: by series.
 type Loose = HashMap<Series, Unsealed>;
@@ -57,7 +60,8 @@ pub(super) fn write(
     findings.unknown_devices = inventory.unknown_devices();
     write_devices(&mut inventory, sources, builder, findings)?;
     write_logs(&inventory, sources, builder, findings)?;
-    let mut rebuild = Rebuild { sources, builder, findings, sealed };
+    let sequences = inventory.frames.keys().map(|&(sequence, _)| sequence).collect();
+    let mut rebuild = Rebuild { sources, builder, findings, sealed, sequences };
     for (&series, found) in &inventory.series {
         rebuild.series(series, found, loose.remove(&series).unwrap_or_default())?;
     }
@@ -78,15 +82,17 @@ fn read_frames(inventory: &mut Inventory, sources: &Sources, findings: &mut Find
     let mut loose: Loose =
         inventory.series.iter().map(|(&series, found)| (series, unsealed(found))).collect();
     // All frames behind the last seal of all were still in use.
-    let records = inventory.series.values().filter_map(|found| found.record);
-    let mut before = records.map(|record| record.sealed).max().unwrap_or(0);
+    let mut before = inventory.last_seal();
     let mut latest = None;
     for (&(sequence, part), &place) in &inventory.frames {
         let Some(value) = sources.read(place) else { continue };
         let body = envelope::open_version(&key::frame(sequence, part), frame::VERSION, &value);
         let Ok((head, rest)) = body.and_then(frame::head) else { continue };
         if sequence > before {
-            findings.missing_frames(sequence - before - 1, latest, head.earliest);
+            if sequence - before > 1 {
+                findings.missing.insert((before, sequence - 1));
+                findings.hole(latest.unwrap_or(head.earliest), head.earliest);
+            }
             before = sequence;
         }
         latest = Some(head.latest);
@@ -166,6 +172,8 @@ struct Rebuild<'a, 'f> {
     findings: &'a mut Findings,
     /// The last frame that there can have been.
     sealed: u64,
+    /// All frames that were found.
+    sequences: BTreeSet<u64>,
 }
 
 /// A series as it is written.
@@ -199,26 +207,40 @@ impl Rebuild<'_, '_> {
         let Unsealed { cover, mut between } = unsealed;
         let last = self.sealed - FRAMES_APART;
         let gaps: Vec<_> = (0..=cover.nodes.len()).map(|at| cover.between(at, last)).collect();
-        let mut nodes = cover.nodes.into_iter();
+        let mut nodes = cover.nodes.into_iter().peekable();
         let mut holes = Holes::default();
         for (at, gap) in gaps.into_iter().enumerate() {
             let loose = between.remove(&at).unwrap_or_default();
-            holes.pass(&loose.iter().map(|&(_, at, _)| at).collect::<Vec<_>>());
+            // Seals follow one another without a gap: what is between two that were found was
+            // sealed, unless that is where a recovery began anew. In front of the first and behind
+            // the last the frames up to the first with readings may have been dropped for good.
+            let sealed = at > 0 && nodes.peek().is_some() && gap.1 - gap.0 < FRAMES_APART / 2;
+            let first = loose.first().map(|&(sequence, ..)| sequence);
+            if let Some(from) = sealed.then_some(gap.0).or(first) {
+                let to = if nodes.peek().is_some() { gap.1 } else { self.newest_frame() };
+                holes.open |= self.findings.missing_frames(&self.sequences, (from, to));
+            }
+            holes.pass(loose.iter().map(|&(_, at, _)| at));
             self.gap(&mut writing, gap, loose)?;
             if let Some(node) = nodes.next() {
-                if gap.0 < gap.1 && at > 0 {
-                    holes.open = true;
+                let (complete, frames) = (node.complete, node.frames);
+                let readings = self.node(&mut writing, node, found)?;
+                if !complete {
+                    holes.open |= self.findings.missing_frames(&self.sequences, frames);
                 }
-                holes.pass(&self.node(&mut writing, node, found)?);
+                holes.pass(readings.into_iter());
             }
         }
         self.findings.readings += writing.new.readings;
-        let lost = old.readings.saturating_sub(writing.sealed_then);
-        if lost > 0 {
-            self.findings.lost_readings += lost;
-            holes.spans.iter().for_each(|&(from, to)| self.findings.hole(from, to));
+        self.findings.lost_readings += old.readings.saturating_sub(writing.sealed_then);
+        for (from, to) in holes.spans {
+            self.findings.hole(from, to);
         }
         self.finish(writing, found)
+    }
+
+    fn newest_frame(&self) -> u64 {
+        self.sequences.last().copied().unwrap_or(0)
     }
 
     /// Readings of frames that no chunk covers become chunks.
@@ -266,7 +288,9 @@ impl Rebuild<'_, '_> {
         if frames.1 <= writing.old.sealed {
             writing.sealed_then += u64::try_from(readings.len()).unwrap_or(u64::MAX);
         } else {
-            readings.iter().for_each(|&(at, value)| writing.update(at, value));
+            for &(at, value) in &readings {
+                writing.update(at, value);
+            }
         }
         let ends = [readings.first(), readings.last()];
         Ok(ends.into_iter().flatten().map(|&(at, _)| at).collect())
@@ -288,16 +312,11 @@ impl Rebuild<'_, '_> {
             inside.into_iter().flat_map(|node| self.salvage(series, node, found)).collect();
         parts.extend(loose);
         parts.sort_by_key(|&(at, _)| at);
-        union(parts, &present)
+        union(&parts, &present)
     }
 
     /// The chunks of a set that can be read, with their readings.
-    fn chunks(
-        &self,
-        series: Series,
-        frames: Frames,
-        found: &Found,
-    ) -> Vec<(Vec<u8>, Vec<(i64, u8)>)> {
+    fn chunks(&self, series: Series, frames: Frames, found: &Found) -> Vec<(Vec<u8>, Readings)> {
         let through = frames.1;
         let chunk = |(&part, chunk): (&u16, &Chunk)| {
             let value = self.sources.read(chunk.place)?;
@@ -371,21 +390,23 @@ impl Writing {
     }
 }
 
-/// Spans of time of a series around which frames have no readings.
+/// Spans of time in which readings of a series are missing.
 #[derive(Debug, Default)]
 struct Holes {
     latest: Option<i64>,
+    /// Whether some are missing since then.
     open: bool,
     spans: Vec<(i64, i64)>,
 }
 
 impl Holes {
-    fn pass(&mut self, times: &[i64]) {
-        let (Some(&first), Some(&last)) = (times.iter().min(), times.iter().max()) else { return };
-        if let (true, Some(latest)) = (self.open, self.latest) {
-            self.spans.push((latest, first));
+    /// Goes on behind readings of these times; where some were missing before them, some may be
+    /// between them as well.
+    fn pass(&mut self, times: impl Iterator<Item = i64> + Clone) {
+        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return };
+        if std::mem::take(&mut self.open) {
+            self.spans.push((self.latest.unwrap_or(first), last));
         }
-        self.open = false;
         self.latest = self.latest.max(Some(last));
     }
 }

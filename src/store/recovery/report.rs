@@ -1,5 +1,6 @@
 //! What a recovery did, and what it knows to be lost.
 
+use super::cover::Frames;
 use crate::{
     model::Timestamp,
     store::{
@@ -9,6 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     fmt,
     fs::{self, File},
     io::Write,
@@ -42,21 +44,23 @@ pub struct Recovery {
     pub lost_devices: u64,
     /// Readings that are known to be lost, one by one.
     pub lost_readings: u64,
-    /// Commits that are known to be lost, each with the readings of up to a second or so.
+    /// Commits that are lost and had, or may have had, readings that are not there in another
+    /// way; each is of a second or so.
     pub lost_commits: u64,
     /// From when to when readings are known to be missing.
     pub lost_between: Option<(Timestamp, Timestamp)>,
 }
 
 /// What is found out while the new database is written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) devices: u64,
     pub(super) unknown_devices: u64,
     pub(super) readings: u64,
     pub(super) log_lines: u64,
     pub(super) lost_readings: u64,
-    lost_commits: u64,
+    /// Frames that are lost: after the first number, through the second.
+    pub(super) missing: BTreeSet<Frames>,
     newest: Option<i64>,
     hole: Option<(i64, i64)>,
 }
@@ -67,12 +71,30 @@ impl Findings {
         self.newest = self.newest.max(Some(at));
     }
 
-    /// Frames in a row are missing between these times; the first is not always known.
-    pub(super) fn missing_frames(&mut self, count: u64, from: Option<i64>, to: i64) {
-        if count > 0 {
-            self.lost_commits += count;
-            self.hole(from.unwrap_or(to), to);
+    /// Notes which of these frames are not among those that were found; says whether any.
+    pub(super) fn missing_frames(&mut self, found: &BTreeSet<u64>, frames: Frames) -> bool {
+        let (mut after, through) = frames;
+        let mut any = false;
+        let end = through.saturating_add(1);
+        let within = if after < through { found.range(after + 1..=through) } else { return false };
+        for &next in within.chain([&end]) {
+            if next - after > 1 {
+                self.missing.insert((after, next - 1));
+                any = true;
+            }
+            after = next;
         }
+        any
+    }
+
+    /// How many frames are missing, each counted once.
+    fn missing(&self) -> u64 {
+        let (mut count, mut reached) = (0, 0);
+        for &(after, through) in &self.missing {
+            count += through.saturating_sub(after.max(reached));
+            reached = reached.max(through);
+        }
+        count
     }
 
     /// Readings are missing between these times.
@@ -103,7 +125,7 @@ impl Findings {
             newest_reading: self.newest.map(Timestamp::from_millis),
             lost_devices: self.unknown_devices,
             lost_readings: self.lost_readings,
-            lost_commits: self.lost_commits,
+            lost_commits: self.missing(),
             lost_between: self
                 .hole
                 .map(|(from, to)| (Timestamp::from_millis(from), Timestamp::from_millis(to))),
@@ -162,7 +184,7 @@ impl fmt::Display for Recovery {
             write!(f, "; {} readings are lost", self.lost_readings)?;
         }
         if self.lost_commits > 0 {
-            write!(f, "; the readings of {} commits are lost", self.lost_commits)?;
+            write!(f, "; readings of {} commits may be lost", self.lost_commits)?;
         }
         if let Some((from, to)) = self.lost_between {
             write!(f, "; readings are missing between {from} and {to}")?;

@@ -24,11 +24,14 @@ pub(super) struct Sums {
     minutes: BTreeMap<i64, Bucket>,
 }
 
+/// A width, a key and its value.
+type Value = (Width, Vec<u8>, Vec<u8>);
+
 /// What was stored of a day.
 #[derive(Debug, Default)]
 struct Day {
-    /// Keys and values that are still good as they are, with their width.
-    values: Vec<(Width, Vec<u8>, Vec<u8>)>,
+    /// Those that are still good as they are.
+    values: Vec<Value>,
     /// All minutes.
     minutes: Vec<Bucket>,
     /// The minutes that are compacted.
@@ -151,7 +154,7 @@ impl Day {
         start: i64,
         raw: &[Bucket],
         through: u64,
-    ) -> Result<Vec<(Width, Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Value>, StoreError> {
         let minutes = fuller(&self.minutes, raw);
         let hours = fuller(&self.hours, &rollup::widen(&minutes));
         let noon = start + rollup::HALF_DAY;

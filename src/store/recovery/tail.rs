@@ -1,10 +1,16 @@
-//! Tells a log whose end is damaged from one that a power cut has torn, before sled opens it.
+//! Saves the end of a log that sled is about to overwrite, and tells damage from a power cut.
 //!
-//! sled ends its log at the first message at its tail that it can't read, and overwrites what
-//! follows with zeros. After a power cut that is right: nothing behind the last sync was
-//! acknowledged. After damage it would destroy whatever was committed since. The two can be told
-//! apart: a commit is synced before the next begins, so frames of two commits behind the tear mean
-//! that the first of them was on the medium.
+//! sled ends its log at the first message near its end that it can't read, and overwrites what
+//! follows with zeros, also where it then fails to open it. After a power cut that is right: nothing
+//! behind the last sync was acknowledged. After damage it destroys whatever was committed since.
+//!
+//! So before sled opens it, that end is copied into a file beside it, `TAIL`. The two can be told
+//! apart once the database is open: a commit is synced before the next begins, so frames of two
+//! commits that are in the copy and not in the database mean that the first of them was on the
+//! medium. Otherwise the copy is removed.
+//!
+//! Where less than that follows, damage at the very end looks like a power cut. So a store that is
+//! closed leaves a checksum of that end, `CLOSED`, which the next opening compares and removes.
 //!
 //! The log of sled 0.34 is a row of segments of 512 KiB, in the order of the log sequence number
 //! (LSN) in their heads, not of their place in the file:
@@ -14,14 +20,14 @@
 //! message   CRC-32 u32, kind u8, length, segment number, page, body    numbers as varints of its own
 //! ```
 
-use crate::store::{envelope, error::StoreError, key};
+use crate::store::{envelope, error::StoreError, folder, key};
 use memchr::memmem;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io,
+    fs::{self, File},
+    io::{self, Write},
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 const SEGMENT: usize = 512 * 1024;
@@ -29,8 +35,6 @@ const SEGMENT_LEN: u64 = SEGMENT as u64;
 const SEGMENT_HEAD: usize = 20;
 /// sled begins no message nearer to the end of a segment than this.
 const MESSAGE_HEAD_MAX: usize = 32;
-/// How many segments before the tail are read, to know which frame was the last before it.
-const BEFORE_TAIL: usize = 4;
 
 /// What a message is that ends a segment.
 const KIND_CAP: u8 = 2;
@@ -39,61 +43,170 @@ const KIND_CORRUPTED: u8 = 0;
 /// The highest kind.
 const KIND_MAX: u8 = 11;
 
-/// Says what is damaged where sled would cut off commits that were on the medium.
+/// The copy's name in the folder of the database.
+const FILE: &str = "TAIL";
+/// The name of the checksum of a store that was closed.
+const CLOSED: &str = "CLOSED";
+
+/// Leaves a checksum of the end of a log that sled has closed and that is on the medium.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where the file can't be read.
-pub(super) fn check(database: &Path) -> Result<Option<String>, StoreError> {
-    let path = database.join("db");
-    let lost =
-        File::open(&path).and_then(|file| lost_commits(&file)).map_err(StoreError::io(&path))?;
-    Ok((lost > 1)
-        .then(|| format!("its log can't be read at a place that is followed by {lost} commits")))
+/// [`StoreError::Io`] where the system refuses.
+pub(in crate::store) fn closed(database: &Path) -> Result<(), StoreError> {
+    let (path, new) = (database.join(CLOSED), database.join("CLOSED.new"));
+    let text = checksum(database)?;
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(StoreError::io(&new))?;
+    folder::sync(database)
 }
 
-/// How many commits have whole frames in the file's tail that sled would not see.
-fn lost_commits(file: &File) -> io::Result<usize> {
+/// Says whether the end of a log is not what it was when the store was closed; `None` where it is,
+/// or where the store was not closed. From here on the store counts as not closed.
+///
+/// # Errors
+///
+/// [`StoreError::Io`] where the system refuses.
+pub(super) fn reopened(database: &Path) -> Result<Option<String>, StoreError> {
+    let path = database.join(CLOSED);
+    let then = match fs::read(&path) {
+        Ok(then) => then,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io(&path)(error)),
+    };
+    // Damaged itself, it says nothing.
+    let known = then.len() == CHECKSUM_LEN && then.iter().all(u8::is_ascii_hexdigit);
+    if known && then != checksum(database)?.as_bytes() {
+        return Ok(Some("the end of its log is not what it was when it was closed".to_owned()));
+    }
+    fs::remove_file(&path).map_err(StoreError::io(&path))?;
+    folder::sync(database)?;
+    Ok(None)
+}
+
+/// The length of what [`checksum`] returns.
+const CHECKSUM_LEN: usize = 16 + 8;
+
+/// The length of the log and the CRC-32 of its end, in hexadecimal digits.
+fn checksum(database: &Path) -> Result<String, StoreError> {
+    let path = database.join("db");
+    let sum = || {
+        let log = File::open(&path)?;
+        let mut hasher = crc32fast::Hasher::new();
+        let (segments, stable) = segments(&log)?;
+        for &offset in segments.range(stable..).map(|(_, offset)| offset) {
+            hasher.update(&read(&log, offset)?);
+        }
+        Ok(format!("{:016x}{:08x}", log.metadata()?.len(), hasher.finalize()))
+    };
+    sum().map_err(StoreError::io(&path))
+}
+
+/// Copies the end of the log, if it can't be read to its end and there are values behind that
+/// place. A copy that is there already was made before sled did anything: it stays.
+///
+/// # Errors
+///
+/// [`StoreError::Io`] where the system refuses.
+pub(super) fn save(database: &Path) -> Result<(), StoreError> {
+    let (log, path) = (database.join("db"), database.join(FILE));
+    if folder::exists(&path)? {
+        return Ok(());
+    }
+    let tail = File::open(&log).and_then(|log| unread(&log)).map_err(StoreError::io(&log))?;
+    if tail.is_empty() {
+        return Ok(());
+    }
+    // Under another name at first: half a copy would stay for ever.
+    let new = database.join("TAIL.new");
+    let write = || {
+        let mut file = File::create(&new)?;
+        tail.iter().try_for_each(|segment| file.write_all(segment))?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(StoreError::io(&new))?;
+    folder::sync(database)
+}
+
+/// Where the copy is, if one was made.
+pub(super) fn saved(database: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let path = database.join(FILE);
+    Ok(folder::exists(&path)?.then_some(path))
+}
+
+/// Says what sled has lost of the copy, given the last frame of the database that it has opened;
+/// removes the copy where that is nothing.
+///
+/// # Errors
+///
+/// [`StoreError::Io`] where the system refuses.
+pub(super) fn check(database: &Path, last_frame: u64) -> Result<Option<String>, StoreError> {
+    let Some(path) = saved(database)? else { return Ok(None) };
+    let bytes = fs::read(&path).map_err(StoreError::io(&path))?;
+    let frames: BTreeSet<_> = frames(&bytes).filter(|frame| frame.0 > last_frame).collect();
+    let sequences: BTreeSet<_> = frames.iter().map(|&(sequence, _)| sequence).collect();
+    // A commit goes on in another frame only where the first is full.
+    let commits = sequences.iter().filter(|&&sequence| !frames.contains(&(sequence, u8::MAX)));
+    let commits = commits.count();
+    if commits > 1 {
+        return Ok(Some(format!("its log can't be read to its end: {commits} commits follow")));
+    }
+    fs::remove_file(&path).map_err(StoreError::io(&path))?;
+    Ok(None)
+}
+
+/// The segments of the log from before the place where it can't be read any more; none where
+/// there are no values behind it.
+fn unread(log: &File) -> io::Result<Vec<Vec<u8>>> {
+    let (segments, mut expected) = segments(log)?;
+    // What sled has not called stable, and the segment before: a batch that is not whole is cut
+    // off from its beginning.
+    let mut before = match segments.range(..expected).next_back() {
+        Some((_, &offset)) => vec![read(log, offset)?],
+        None => Vec::new(),
+    };
+    let (mut tail, mut has_values) = (Vec::new(), false);
+    for (&lsn, &offset) in segments.range(expected..) {
+        let bytes = read(log, offset)?;
+        if !tail.is_empty() || lsn != expected {
+            has_values |= values(&bytes).next().is_some();
+            tail.push(bytes);
+            continue;
+        }
+        let (end, whole) = walk(&bytes, lsn / SEGMENT_LEN);
+        expected += SEGMENT_LEN;
+        if whole {
+            before = vec![bytes];
+        } else {
+            has_values = values(&bytes[end..]).next().is_some();
+            tail.append(&mut before);
+            tail.push(bytes);
+        }
+    }
+    Ok(if has_values { tail } else { Vec::new() })
+}
+
+/// Where the segments are, by LSN, and the LSN of the first that sled has not called stable as a
+/// whole.
+fn segments(log: &File) -> io::Result<(BTreeMap<u64, u64>, u64)> {
     let mut segments = BTreeMap::new();
     let mut stable = 0;
-    let len = file.metadata()?.len();
+    let len = log.metadata()?.len();
     let mut offset = 0;
     while offset + SEGMENT_HEAD as u64 <= len {
-        if let Some((lsn, stable_then)) = segment_head(file, offset)? {
+        if let Some((lsn, stable_then)) = segment_head(log, offset)? {
             segments.insert(lsn, offset);
             stable = stable.max(stable_then);
         }
         offset += SEGMENT_LEN;
     }
-    let tail = stable / SEGMENT_LEN * SEGMENT_LEN;
-    let (mut seen, mut unseen) = (None, BTreeSet::new());
-    let before: Vec<_> = segments.range(..tail).rev().take(BEFORE_TAIL).collect();
-    for (&lsn, &offset) in before.into_iter().rev() {
-        let bytes = read(file, offset)?;
-        let (end, _) = walk(&bytes, lsn / SEGMENT_LEN);
-        seen = seen.max(frames(&bytes[..end]).max());
-    }
-    let mut expected = tail;
-    let mut cut = false;
-    for (&lsn, &offset) in segments.range(tail..) {
-        let bytes = read(file, offset)?;
-        let (end, capped) = walk(&bytes, lsn / SEGMENT_LEN);
-        cut |= lsn != expected;
-        if !cut {
-            seen = seen.max(frames(&bytes[..end]).max());
-            unseen.extend(frames(&bytes[end..]));
-        } else {
-            unseen.extend(frames(&bytes));
-        }
-        cut |= !capped;
-        expected += SEGMENT_LEN;
-    }
-    let Some((seen, _)) = seen else { return Ok(0) };
-    // What a segment held before it was used again is older.
-    let unseen = unseen.split_off(&(seen + 1, 0));
-    // A commit goes on in another frame only where the first is full.
-    let commits: BTreeSet<_> = unseen.iter().map(|&(sequence, _)| sequence).collect();
-    Ok(commits.iter().filter(|&&sequence| !unseen.contains(&(sequence, u8::MAX))).count())
+    Ok((segments, stable / SEGMENT_LEN * SEGMENT_LEN))
 }
 
 /// LSN and stable LSN of the segment there; `None` where none begins.
@@ -106,7 +219,8 @@ fn segment_head(file: &File, offset: u64) -> io::Result<Option<(u64, u64)>> {
     }
     let number = |at: usize| {
         let bytes = numbers.get(at..at + 8)?.try_into().ok()?;
-        u64::try_from(i64::from_le_bytes(bytes) ^ i64::MAX).ok()
+        // Before the first sync the stable LSN is -1.
+        Some(u64::try_from(i64::from_le_bytes(bytes) ^ i64::MAX).unwrap_or(0))
     };
     Ok(number(0).zip(number(8)))
 }
@@ -175,11 +289,19 @@ fn pull(rest: &mut &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// Sequence number and part of the frames that are whole in these bytes.
-fn frames(bytes: &[u8]) -> impl Iterator<Item = (u64, u8)> {
+/// The values that are whole in these bytes.
+fn values(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     memmem::find_iter(bytes, &envelope::MAGIC).filter_map(|at| {
         let rest = &bytes[at..];
-        let (key, ..) = envelope::parse(rest.get(..envelope::len_of(rest)?)?).ok()?;
+        let value = rest.get(..envelope::len_of(rest)?)?;
+        envelope::parse(value).is_ok().then_some(value)
+    })
+}
+
+/// Sequence number and part of the frames that are whole in these bytes.
+fn frames(bytes: &[u8]) -> impl Iterator<Item = (u64, u8)> {
+    values(bytes).filter_map(|value| {
+        let (key, ..) = envelope::parse(value).ok()?;
         key::sequence_of(key).zip(key.last().copied())
     })
 }

@@ -27,23 +27,31 @@ enum Step {
     Compact(u64),
 }
 
+/// A value, and the readings in it: series, time, value.
+type Written = (Pair, Vec<(u64, i64, u8)>);
+/// Readings that were sealed together, and the frames that they are of.
+type Set = ((u64, u64), Vec<(i64, u8)>);
+
 /// A history as it goes on: all values that were ever written, each with the readings in it.
 #[derive(Debug, Default)]
 struct History {
     frame: u64,
-    values: Vec<(Pair, Vec<(u64, i64, u8)>)>,
+    values: Vec<Written>,
     /// All readings by series, in the order of their arrival.
     readings: BTreeMap<u64, Vec<(i64, u8)>>,
     /// What is not sealed.
     heads: BTreeMap<u64, Vec<(i64, u8)>>,
     records: BTreeMap<u64, SeriesRecord>,
-    sets: BTreeMap<u64, Vec<((u64, u64), Vec<(i64, u8)>)>>,
+    sets: BTreeMap<u64, Vec<Set>>,
     fresh: BTreeMap<(u64, i64), Block>,
     blocks: BTreeMap<(Width, u64, i64), Block>,
 }
 
 fn series(number: u64) -> Series {
-    Series::new(DeviceId(u32::try_from(number / 3).unwrap()), Channel::ALL[number as usize % 3])
+    Series::new(
+        DeviceId(u32::try_from(number / 3).unwrap()),
+        Channel::ALL[usize::try_from(number % 3).unwrap()],
+    )
 }
 
 impl History {
@@ -120,7 +128,7 @@ impl History {
     fn chunks(&mut self, number: u64, (after, through): (u64, u64), readings: &[(i64, u8)]) {
         let mut rest = readings;
         for (part, piece) in (0..).zip(chunk::encode(readings, after)) {
-            let (these, after) = rest.split_at(piece.count as usize);
+            let (these, after) = rest.split_at(usize::try_from(piece.count).unwrap());
             rest = after;
             let key = key::Chunk { series: series(number), first: piece.first, through, part };
             let has = these.iter().map(|&(at, value)| (number, at, value)).collect();
@@ -308,7 +316,9 @@ proptest! {
         chances in vec(0.0..1.0, 0..400),
     ) {
         let mut history = History::default();
-        steps.into_iter().for_each(|step| history.step(step));
+        for step in steps {
+            history.step(step);
+        }
         let devices: Vec<_> = (0..2).map(|id| record::device(&device(id, 0)).unwrap()).collect();
         let mut chances = chances.into_iter().chain(std::iter::repeat(0.0));
         let (left, lost): (Vec<_>, Vec<_>) =
