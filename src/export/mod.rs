@@ -5,7 +5,7 @@
 //!
 //! # Layout
 //!
-//! - [`format`]: how a row looks
+//! - [`mod@format`]: how a row looks
 //! - [`pages`]: readings of any number, some thousands at a time
 
 pub mod format;

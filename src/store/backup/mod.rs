@@ -32,7 +32,7 @@
 //! - `tally`: what the values hold
 //! - `snapshot`: the copy of a store that goes on committing
 //! - [`live`]: that copy on its way to whoever asked for it
-//! - [`file`]: backups on a disk
+//! - [`mod@file`]: backups on a disk
 //! - `error`: why a file is refused
 
 mod error;
