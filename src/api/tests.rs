@@ -410,6 +410,11 @@ async fn health_shows_every_part_and_fails_with_any_of_them() {
     assert_eq!(health["status"], if ok { "ok" } else { "failing" });
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
     assert!(health["uptime_s"].is_u64() && health["devices"]["online"].is_u64(), "{health}");
+    let storage = &health["storage"];
+    assert_eq!((&storage["recording"], &storage["reason"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(storage["time_uncertain"], Value::Bool(false));
+    assert!(storage["used_bytes"]["minute"].is_u64() && storage["file_bytes"].is_u64(), "{health}");
+    assert_eq!((&storage["last_backup"], &storage["recovered"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::{
     api::problem,
     model::{
         self, Channel, CommandId, CommandState, DeviceState, LogKind, ReplacedBoard, Timestamp,
+        storage::{LastBackup, NotRecording, Recovered},
     },
 };
 use capteur_protocol::Mac;
@@ -261,6 +262,36 @@ fn log_entries_are_as_described() {
     ] {
         assert_described("LogEntry", &LogEntry { at: Timestamp::from_millis(0), kind });
     }
+}
+
+#[test]
+fn storage_is_as_described() {
+    let at = Timestamp::from_millis(0);
+    let recovered = Recovered {
+        at,
+        set_aside: "damaged-20261122T140527Z".into(),
+        backup: None,
+        devices: 1,
+        readings: 2,
+        log_lines: 3,
+        newest_reading: Some(at),
+        lost_devices: 0,
+        lost_readings: 0,
+        lost_commits: 0,
+        lost_between: Some([at, at]),
+    };
+    let storage = Storage {
+        reason: Some(NotRecording::DiskFull),
+        free_bytes: Some(5),
+        last_backup: Some(LastBackup { at: Some(at), bytes: 1, error: None }),
+        recovered: Some(recovered.clone()),
+        ..Storage::default()
+    };
+    assert_described("Storage", &storage);
+    assert_described("Storage", &Storage::default());
+    assert_described("Recovered", &recovered);
+    assert_described("UsedBytes", &storage.used_bytes);
+    assert_described("LastBackup", &storage.last_backup);
 }
 
 #[tokio::test]
