@@ -313,7 +313,7 @@ impl State {
                 tracing::warn!(
                     system = %system,
                     "the system's clock can't be believed: {why}; times are a best guess and \
-                     nothing is thrown away for its age until it can"
+                     nothing old is deleted until it can"
                 );
             }
             Err(_) => {}

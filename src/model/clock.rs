@@ -12,7 +12,7 @@ pub trait Clock: Send + Sync + 'static {
     /// The time of day: a best guess where it is not [`certain`](Self::certain).
     fn now(&self) -> Timestamp;
 
-    /// Whether the time of day is known. Nothing may be thrown away for its age while it is not.
+    /// Whether the time of day is known. Nothing old may be deleted while it is not.
     fn certain(&self) -> bool {
         true
     }

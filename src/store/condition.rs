@@ -34,7 +34,7 @@ const SPANS_MAX: usize = 1024;
 pub struct Condition {
     /// Whether readings are recorded.
     pub recording: Recording,
-    /// Whether the time of day is a guess. While it is, nothing is deleted for its age.
+    /// Whether the time of day is a guess. While it is, nothing is retired.
     pub time_uncertain: bool,
 }
 

@@ -1,6 +1,6 @@
 //! sled 0.34.7, opened and synced so that what it calls flushed is on the medium.
 //!
-//! - It opens only what [`recovery`](super::recovery) lets through, and a panic while it opens (its
+//! - It opens only what [`recovery`] lets through, and a panic while it opens (its
 //!   answer to a damaged log) becomes an error.
 //! - Its `flush` ends in `sync_file_range`, which commits neither the file's length nor the
 //!   drive's cache. So what it creates is synced once when it is open, and every flush is followed

@@ -67,6 +67,11 @@ pub(super) fn uncertain(from: Timestamp) -> Vec<u8> {
     [UNCERTAIN, &time(from.millis())].concat()
 }
 
+/// Whether a key is that of a span of uncertain time.
+pub(super) fn is_uncertain(key: &[u8]) -> bool {
+    key.starts_with(UNCERTAIN)
+}
+
 /// The keys of all spans of uncertain time: from the first, to one after the last.
 pub(super) fn uncertain_all() -> [Vec<u8>; 2] {
     [UNCERTAIN.to_vec(), [UNCERTAIN, &[0xFF; 9]].concat()]

@@ -10,7 +10,7 @@ use super::{
     envelope,
     error::StoreError,
     folder::{self, Folder, Purpose},
-    format, key, sanitise,
+    key, recovery,
 };
 use crate::model::Timestamp;
 use std::{
@@ -131,11 +131,9 @@ pub fn compact(path: &Path, now: Timestamp) -> Result<Compacted, OfflineError> {
     if !folder::exists(folder.database())? {
         return Err(OfflineError::Absent { path: path.to_owned() });
     }
-    format::check(folder.database())?;
-    sanitise::sanitise(folder.database())?;
     let before = bytes_of(folder.database())?;
-    let engine = Engine::open(Arc::clone(&folder), COMMIT_INTERVAL)?;
-    let (live, damaged) = Content::of(&engine)?;
+    let opened = recovery::open_in(&folder, COMMIT_INTERVAL, now, |engine| Content::of(engine))?;
+    let (engine, (live, damaged)) = (opened.engine, opened.content);
     room(&folder, live.bytes)?;
     let mut builder = Builder::start(&folder, Lineage::Kept)?;
     engine::caught(engine.path(), || {

@@ -194,12 +194,9 @@ impl Upkeep {
         let now = self.clock.now().millis();
         let more = match &mut self.pass {
             Some(Pass::Compact(pass)) => pass.step(now, turn)?,
-            Some(Pass::Retire(pass)) => {
-                // While the time is a guess nothing is too old; what is too much goes all the same,
-                // by its order.
-                let now = self.clock.certain().then_some(now);
-                pass.step(&self.retention, now, self.low, turn)?
-            }
+            // While the time is a guess, so is what is old: nothing goes.
+            Some(Pass::Retire(_)) if !self.clock.certain() => false,
+            Some(Pass::Retire(pass)) => pass.step(&self.retention, now, self.low, turn)?,
             None => {
                 if Instant::now() >= self.next_walk {
                     self.next_walk = Instant::now() + self.interval;

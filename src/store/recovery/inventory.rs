@@ -3,7 +3,7 @@
 
 use super::carve::Place;
 use crate::{
-    model::{DeviceId, DeviceRecord, Marks, Timestamp, Width},
+    model::{ClockMark, DeviceId, DeviceRecord, Marks, TimeSpan, Timestamp, Width},
     store::{
         chunk, envelope,
         error::Corrupt,
@@ -11,6 +11,7 @@ use crate::{
         record::{self, SeriesRecord, Tombstone},
         rollup,
         series::Series,
+        wear::Written,
     },
 };
 use capteur_protocol::{Mac, SessionId};
@@ -26,6 +27,12 @@ pub(super) struct Inventory {
     pub(super) lineage: Option<u128>,
     /// The counters: of each the highest of all versions and of what their being used implies.
     pub(super) marks: Marks,
+    /// The latest time that was certain.
+    pub(super) clock: Option<ClockMark>,
+    /// The most that was ever written to the card.
+    pub(super) written: Written,
+    /// Spans of uncertain time, by their begin; of each the longest version.
+    pub(super) spans: BTreeMap<Timestamp, TimeSpan>,
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) removed: BTreeMap<DeviceId, Tombstone>,
     /// Log lines by device, time and order.
@@ -107,6 +114,16 @@ impl Inventory {
         } else if key == key::lineage() {
             let number = record::open(key, value)?;
             self.lineage.get_or_insert(number);
+        } else if key == key::clock() {
+            let mark: ClockMark = record::open(key, value)?;
+            self.clock = [self.clock, Some(mark)].into_iter().flatten().max_by_key(|mark| mark.at);
+        } else if key == key::wear() {
+            let written: Written = record::open(key, value)?;
+            self.written.bytes = self.written.bytes.max(written.bytes);
+        } else if key::is_uncertain(key) {
+            let span: TimeSpan = record::open(key, value)?;
+            let known = self.spans.entry(span.from).or_insert(span);
+            known.to = known.to.max(span.to);
         } else if let Some((device, at, order)) = key::log_of(key) {
             record::open_log(key, value)?;
             self.given_out(device);

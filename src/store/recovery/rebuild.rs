@@ -69,8 +69,12 @@ pub(super) fn write(
         let (key, value) = record::lineage(number)?;
         builder.push(&key, &value)?;
     }
-    let (key, value) = record::marks(&inventory.marks)?;
-    builder.push(&key, &value)
+    let mut single = vec![record::marks(&inventory.marks)?, record::wear(inventory.written)?];
+    single.extend(inventory.clock.as_ref().map(record::clock).transpose()?);
+    for span in inventory.spans.values() {
+        single.push(record::uncertain(span)?);
+    }
+    single.into_iter().try_for_each(|(key, value)| builder.push(&key, &value))
 }
 
 /// Distributes the readings of frames among their series.

@@ -90,7 +90,10 @@ async fn whole_log(store: &Store, device: u32) -> Vec<String> {
 
 /// Changes the closed database behind the store's back.
 fn tamper(dir: &TempDir, change: impl FnOnce(&sled::Tree)) {
-    let db = sled::open(dir.path().join("sled")).unwrap();
+    let database = dir.path().join("sled");
+    // It would be taken for what it is.
+    let _ = fs::remove_file(database.join("CLOSED"));
+    let db = sled::open(database).unwrap();
     change(&db.open_tree("d").unwrap());
     db.flush().unwrap();
 }

@@ -153,12 +153,11 @@ impl Pass {
         Self { tiers, unseen: None, oldest: BinaryHeap::new() }
     }
 
-    /// Deletes some of what has to go, or looks for it; says whether there may be more. Without the
-    /// time, nothing goes for its age.
+    /// Deletes some of what has to go, or looks for it; says whether there may be more.
     pub(super) fn step<M: Medium>(
         &mut self,
         retention: &Retention,
-        now: Option<i64>,
+        now: i64,
         low: u64,
         turn: &mut Turn<'_, M>,
     ) -> Result<bool, StoreError> {
@@ -171,7 +170,7 @@ impl Pass {
             }
             return Ok(true);
         }
-        let cutoff = now.zip(retention.limit(tier).age).map_or(i64::MIN, |(now, age)| {
+        let cutoff = retention.limit(tier).age.map_or(i64::MIN, |age| {
             now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
         });
         let taken = taken(turn);
