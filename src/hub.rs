@@ -8,7 +8,7 @@ use crate::{
     events::Events,
     model::{Clock, DeviceState},
     nightly::{self, Nightly},
-    registry::{self, DeviceError},
+    registry::{self, DeviceError, Registry},
     store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
@@ -166,6 +166,7 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
+    let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
     let (stop, stopped) = watch::channel(Stage::Running);
@@ -191,6 +192,7 @@ pub async fn run(
         broker: broker.clone(),
         clock,
         backups,
+        recovery,
         settings: settings.http.clone(),
         mqtt_port,
     };
@@ -204,15 +206,7 @@ pub async fn run(
     let nightly = tokio::spawn(nightly.run(reached(stopped.clone(), Stage::Front)));
     supervisor.ready("running");
 
-    let probe = || async {
-        broker.probe().await.map_err(|error| error.to_string())?;
-        registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
-        store.flush().await.map_err(|error| error.to_string())?;
-        let devices = registry.stats().devices;
-        let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
-        Ok::<_, String>(format!("{online} of {} devices online", devices.values().sum::<usize>()))
-    };
-    let watch = supervisor.watch(probe);
+    let watch = supervisor.watch(|| probe(&broker, &registry, &store));
     tokio::select! {
         () = &mut shutdown => {}
         () = watch => {}
@@ -319,6 +313,16 @@ fn tell_addresses(listeners: &Listeners, store: &Path) -> PathBuf {
         warn!("can't write {}: {error}", file.display());
     }
     file
+}
+
+/// Asks every room for progress; how many devices are online.
+async fn probe(broker: &Broker, registry: &Registry, store: &Store) -> Result<String, String> {
+    broker.probe().await.map_err(|error| error.to_string())?;
+    registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
+    store.flush().await.map_err(|error| error.to_string())?;
+    let devices = registry.stats().devices;
+    let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
+    Ok(format!("{online} of {} devices online", devices.values().sum::<usize>()))
 }
 
 /// How far the stop has got.

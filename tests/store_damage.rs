@@ -102,6 +102,8 @@ fn record(id: u32) -> DeviceRecord {
         left_at: None,
         session: Some(Pair { name, session }),
         offered: Vec::new(),
+        replaced: None,
+        revision: 0,
     }
 }
 

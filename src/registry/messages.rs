@@ -15,7 +15,10 @@ use super::{
 use crate::{
     broker::{Ack, Identity, Origin, Verdict},
     config::Adoption,
-    model::{Channel, CommandState, DeviceId, DeviceRecord, DeviceState, Event, LogKind, Reading},
+    model::{
+        Channel, Channels, CommandState, DeviceId, DeviceRecord, DeviceState, Event, LogKind,
+        Reading,
+    },
     store::{Change, Urgency},
 };
 use capteur_protocol::{DeviceMessage, Mac, MacText, Name, Pair, ParseError};
@@ -160,7 +163,7 @@ impl State {
         let taken = |name: &Name| self.roster.by_name(name).is_some();
         let name = self.issuer.name(taken).ok_or(Discard::Exhausted)?;
         tracing::info!(%mac, %name, "discovered");
-        self.roster.insert(DeviceRecord {
+        let record = DeviceRecord {
             id,
             mac,
             name,
@@ -170,7 +173,10 @@ impl State {
             left_at: None,
             session: None,
             offered: Vec::new(),
-        });
+            replaced: None,
+            revision: 0,
+        };
+        self.roster.insert(record, Channels::default());
         Ok(id)
     }
 
@@ -254,8 +260,7 @@ impl State {
         let id = self.speaker(pair, origin)?;
         let Some(entry) = self.roster.get_mut(id) else { return Err(Discard::Stale) };
         let at = turn.now.wall;
-        entry.channels.update(channel, value, at);
-        entry.record.last_seen = at;
+        entry.update(channel, value, at);
         let (mac, name) = (entry.record.mac, entry.record.name.clone());
         let moved = entry.has_started(pair)
             && entry.owner.as_ref().is_none_or(|owner| owner.connection != origin.connection);

@@ -318,7 +318,7 @@ impl Store {
         self.query(move |reader| reader.buckets(device, channel, width, from, to, limit)).await
     }
 
-    /// Since when one channel's readings are kept. Minutes and hours are told to the half day.
+    /// Since when one channel's readings are kept.
     ///
     /// # Errors
     ///

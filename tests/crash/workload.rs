@@ -146,6 +146,8 @@ fn record(number: u64) -> DeviceRecord {
         left_at: Some(stamp(number)),
         session: None,
         offered: vec![Pair { name, session }; pairs],
+        replaced: None,
+        revision: 0,
     }
 }
 

@@ -55,6 +55,8 @@ fn record(id: u32) -> DeviceRecord {
         left_at: None,
         session: Some(Pair { name: name.clone(), session }),
         offered: vec![Pair { name, session }],
+        replaced: None,
+        revision: 0,
     }
 }
 
