@@ -299,5 +299,7 @@ fn device(series: u32) -> Outcome<DeviceRecord> {
         left_at: None,
         session: None,
         offered: Vec::new(),
+        replaced: None,
+        revision: 0,
     })
 }
