@@ -8,7 +8,7 @@ use crate::{
     events::Events,
     model::{Clock, DeviceState},
     nightly::{self, Nightly},
-    registry::{self, DeviceError},
+    registry::{self, DeviceError, Registry},
     store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
@@ -36,6 +36,10 @@ const BACKLOG: u32 = 4096;
 
 /// How often a store for which there is no room is tried to be opened.
 const ROOM_RETRY: Duration = Duration::from_secs(5);
+
+/// What part of the file system all that is kept may take, where no setting says how much. The
+/// file takes up to two and a half times as much.
+const TOTAL_PART: u64 = 5;
 
 /// The longest time that each step of a graceful stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -166,6 +170,7 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
+    let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
     let (stop, stopped) = watch::channel(Stage::Running);
@@ -191,6 +196,7 @@ pub async fn run(
         broker: broker.clone(),
         clock,
         backups,
+        recovery,
         settings: settings.http.clone(),
         mqtt_port,
     };
@@ -204,15 +210,7 @@ pub async fn run(
     let nightly = tokio::spawn(nightly.run(reached(stopped.clone(), Stage::Front)));
     supervisor.ready("running");
 
-    let probe = || async {
-        broker.probe().await.map_err(|error| error.to_string())?;
-        registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
-        store.flush().await.map_err(|error| error.to_string())?;
-        let devices = registry.stats().devices;
-        let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
-        Ok::<_, String>(format!("{online} of {} devices online", devices.values().sum::<usize>()))
-    };
-    let watch = supervisor.watch(probe);
+    let watch = supervisor.watch(|| probe(&broker, &registry, &store));
     tokio::select! {
         () = &mut shutdown => {}
         () = watch => {}
@@ -285,7 +283,7 @@ async fn open_store(
 fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
     store::Options {
         commit_interval: Duration::from_millis(settings.flush_ms),
-        retention: retention(&settings.retention),
+        retention: retention(settings),
         min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
         clock,
         ..store::Options::default()
@@ -293,20 +291,26 @@ fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
 }
 
 /// What the settings say of how long what is kept.
-fn retention(settings: &config::Retention) -> store::Retention {
+fn retention(settings: &config::Store) -> store::Retention {
     const DAY: Duration = Duration::from_hours(24);
     let limit = |days: u32, megabytes: u64| store::Limit {
         age: (days > 0).then(|| DAY * days),
         bytes: (megabytes > 0).then(|| megabytes.saturating_mul(1_000_000)),
     };
-    let config::Retention { raw_days, minute_days, hour_days, log_days, .. } = *settings;
-    let config::Retention { raw_mb, minute_mb, hour_mb, log_mb, total_mb, .. } = *settings;
+    let config::Retention { raw_days, minute_days, hour_days, log_days, .. } = settings.retention;
+    let config::Retention { raw_mb, minute_mb, hour_mb, log_mb, total_mb, .. } = settings.retention;
+    let share = || {
+        let size = store::file_system_bytes(&settings.path);
+        size.map(|bytes| bytes / TOTAL_PART)
+            .inspect_err(|error| warn!("the file system's size is unknown: {error}"))
+            .ok()
+    };
     store::Retention {
         raw: limit(raw_days, raw_mb),
         minute: limit(minute_days, minute_mb),
         hour: limit(hour_days, hour_mb),
         log: limit(log_days, log_mb),
-        total_bytes: limit(0, total_mb).bytes,
+        total_bytes: limit(0, total_mb).bytes.or_else(share),
     }
 }
 
@@ -319,6 +323,16 @@ fn tell_addresses(listeners: &Listeners, store: &Path) -> PathBuf {
         warn!("can't write {}: {error}", file.display());
     }
     file
+}
+
+/// Asks every room for progress; how many devices are online.
+async fn probe(broker: &Broker, registry: &Registry, store: &Store) -> Result<String, String> {
+    broker.probe().await.map_err(|error| error.to_string())?;
+    registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
+    store.flush().await.map_err(|error| error.to_string())?;
+    let devices = registry.stats().devices;
+    let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
+    Ok(format!("{online} of {} devices online", devices.values().sum::<usize>()))
 }
 
 /// How far the stop has got.

@@ -102,6 +102,8 @@ fn record(id: u32) -> DeviceRecord {
         left_at: None,
         session: Some(Pair { name, session }),
         offered: Vec::new(),
+        replaced: None,
+        revision: 0,
     }
 }
 
@@ -379,9 +381,12 @@ fn the_undamaged_stores_have_everything() {
     check_file(&ORIGINALS.dir.path().join("store-20251122T100000Z.capteur")).unwrap();
 }
 
+/// Damages the bytes of a file.
+type Ruin = fn(&mut Vec<u8>, &mut Random);
+
 #[test]
 fn a_log_damaged_anywhere_is_recovered_or_whole() {
-    let kinds: [(&str, fn(&mut Vec<u8>, &mut Random)); 5] = [
+    let kinds: [(&str, Ruin); 5] = [
         ("a flipped bit", |bytes, random| {
             let at = random.below(bytes.len());
             bytes[at] ^= 1 << random.below(8);
@@ -495,6 +500,9 @@ fn without_a_backup_a_lost_log_makes_an_empty_store_that_says_so() {
     runtime().block_on(store.close()).unwrap();
 }
 
+/// Damages a store.
+type Damage = Box<dyn Fn(&Copy)>;
+
 #[test]
 fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
     let snapshot = |change: fn(&mut Vec<u8>)| {
@@ -508,7 +516,6 @@ fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
     };
     let file =
         |name: &'static str, change: fn(&mut Vec<u8>)| move |copy: &Copy| copy.change(name, change);
-    type Damage = Box<dyn Fn(&Copy)>;
     // What was done, and whether it counts as damage.
     let damages: Vec<(&str, bool, Damage)> = vec![
         (
@@ -581,6 +588,43 @@ fn files_beside_the_log_can_be_lost_or_damaged_and_nothing_is_missing() {
             assert!(!copy.path().join("sled.new").exists(), "{what}, {which}");
         }
     }
+}
+
+#[test]
+fn a_recovered_store_goes_on_and_is_recovered_again() {
+    let copy = Copy::of("killed").with_backup();
+    let (device, channel) = (DeviceId(1), Channel::Led);
+    let reading = |n: i64| {
+        let at = Timestamp::from_millis(START + n);
+        Change::Reading(Reading { device, channel, value: u8::from(n % 2 == 0), at })
+    };
+    for round in 0..3 {
+        fs::write(copy.database().join("REPAIR"), "a test").unwrap();
+        let (store, contents) = Store::open(copy.path(), &options()).unwrap();
+        assert!(contents.recovered);
+        runtime().block_on(async {
+            for n in 0..3000 {
+                let changes = vec![reading(round * 3000 + n)];
+                store.submit(changes, Urgency::Interval, None).await.unwrap();
+            }
+            store.close().await.unwrap();
+        });
+    }
+    fs::write(copy.database().join("REPAIR"), "a test").unwrap();
+    let (store, contents) = Store::open(copy.path(), &options()).unwrap();
+    let recovery = contents.recovery.unwrap();
+    assert_eq!((recovery.lost_readings, recovery.lost_commits), (0, 0), "{recovery:?}");
+    let all = (Timestamp::MIN, Timestamp::MAX);
+    runtime().block_on(async {
+        let found = store.readings(device, channel, all.0, all.1, usize::MAX).await.unwrap();
+        let times: Vec<_> = found.iter().map(|reading| reading.0.millis() - START).collect();
+        assert_eq!(times, (0..9000).collect::<Vec<_>>());
+        for (&(device, channel), written) in WRITTEN.iter().filter(|(key, _)| key.0.0 != REMOVED) {
+            let found = store.readings(device, channel, all.0, all.1, usize::MAX).await.unwrap();
+            assert!(found == *written, "{device:?} {channel}");
+        }
+        store.close().await.unwrap();
+    });
 }
 
 #[test]

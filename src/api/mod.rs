@@ -10,9 +10,11 @@
 //! - `query`, `body`: parameters and JSON bodies, refused by the name of what is wrong
 //! - `paging`: answers that are cut, and the link to the rest
 //! - `reply`: answers, and the headers that all of them carry
-//! - `devices`, `led`, `commands`, `readings`, `log`, `export`, `backup`: the resources
+//! - `devices`, `replacement`, `led`, `commands`, `readings`, `log`, `export`, `backup`: the
+//!   resources
 //! - `stream`: the live stream as server-sent events
 //! - `health`, `metrics`: for monitors
+//! - `storage`: how the store is, for these three
 //! - `openapi`: the description of all of this, from the code
 //! - `page`: the files of the live page, built into the binary
 
@@ -33,9 +35,11 @@ mod paging;
 mod problem;
 mod query;
 mod readings;
+mod replacement;
 mod reply;
 mod request;
 pub mod server;
+mod storage;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,8 +47,13 @@ mod tests;
 pub use server::serve;
 
 use crate::{
-    broker::Broker, config, events::Events, model::Clock, nightly::LastBackup, registry::Registry,
-    store::Store,
+    broker::Broker,
+    config,
+    events::Events,
+    model::Clock,
+    nightly::LastBackup,
+    registry::Registry,
+    store::{Recovery, Store},
 };
 use std::{fmt, sync::Arc};
 use tokio::{
@@ -68,6 +77,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// What became of the nightly backup.
     pub backups: watch::Receiver<LastBackup>,
+    /// The last recovery of the store, as long as the damaged one is kept.
+    pub recovery: Option<Arc<Recovery>>,
     /// `[http]`.
     pub settings: config::Http,
     /// The TCP port that boards connect to.
@@ -112,6 +123,7 @@ impl Api {
 fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     let resources = [
         devices::routes(api),
+        replacement::routes(api),
         led::routes(api),
         commands::routes(api),
         readings::routes(api),

@@ -78,7 +78,17 @@ fn context(events: Events, folder: &Path) -> Context {
     tokio::spawn(task);
     let (_, backups) = tokio::sync::watch::channel(LastBackup::default());
     let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
-    Context { registry, store, events, broker, clock, backups, settings, mqtt_port: 1883 }
+    Context {
+        registry,
+        store,
+        events,
+        broker,
+        clock,
+        backups,
+        recovery: None,
+        settings,
+        mqtt_port: 1883,
+    }
 }
 
 struct Hub {
@@ -178,6 +188,10 @@ async fn what_is_not_there_is_a_problem_that_says_what_is_missing() {
     }
     let delete = hub.send(Method::DELETE, "/api/v1/devices/nobody").await;
     assert_problem(delete, 404, "unknown-device").await;
+    let replace = "/api/v1/devices/nobody/replace";
+    assert_problem(hub.send(Method::DELETE, replace).await, 404, "unknown-device").await;
+    let replace = hub.request(Method::POST, replace).body("{\"mac\":\"61:EC:ED:3B:25:B2\"}");
+    assert_problem(replace.send().await.unwrap(), 404, "unknown-device").await;
     let led = hub.request(Method::PUT, "/api/v1/devices/nobody/led").body("{\"on\":true}");
     assert_problem(led.send().await.unwrap(), 404, "unknown-device").await;
 }
@@ -188,6 +202,7 @@ async fn every_resource_says_which_methods_it_knows() {
     for (path, allow) in [
         ("/api/v1/devices", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        ("/api/v1/devices/a/replace", "POST, DELETE, OPTIONS"),
         ("/api/v1/devices/a/led", "PUT, OPTIONS"),
         ("/api/v1/devices/a/log", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a/readings/led", "GET, HEAD, OPTIONS"),
@@ -201,7 +216,7 @@ async fn every_resource_says_which_methods_it_knows() {
         ("/problems/busy", "GET, HEAD, OPTIONS"),
         ("/", "GET, HEAD, OPTIONS"),
     ] {
-        let refused = hub.send(Method::POST, path).await;
+        let refused = hub.send(Method::TRACE, path).await;
         assert_eq!(refused.headers()["allow"], allow, "{path}");
         assert_problem(refused, 405, "method-not-allowed").await;
         let options = hub.send(Method::OPTIONS, path).await;
@@ -237,7 +252,13 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
     let hub = Hub::start().await;
     let put = |body: &'static str| hub.request(Method::PUT, "/api/v1/devices/a/led").body(body);
     let patch = |body: &'static str| hub.request(Method::PATCH, "/api/v1/devices/a").body(body);
+    let post =
+        |body: &'static str| hub.request(Method::POST, "/api/v1/devices/a/replace").body(body);
     for (request, status, kind, named) in [
+        (post("{}"), 400, "bad-request", "#/mac"),
+        (post("{\"mac\":5}"), 400, "bad-request", "#/mac"),
+        (post("{\"mac\":\"capteur02\"}"), 422, "invalid-mac", "#/mac"),
+        (post("{\"mac\":\"61-EC-ED-3B-25-B2\"}"), 422, "invalid-mac", "#/mac"),
         (put("{\"on\":true,\"of\":1}"), 400, "bad-request", "#/of"),
         (put("{\"on\":\"yes\"}"), 400, "bad-request", "#/on"),
         (put("{}"), 400, "bad-request", "#/on"),
@@ -262,13 +283,12 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
         ("/api/v1/export?limit=1", "limit"),
         ("/api/v1/export?channel=sound", "channel"),
         ("/api/v1/devices/a/readings/led?limit=0", "limit"),
+        ("/api/v1/devices/a/readings/led?resolution=1d", "resolution"),
         ("/api/v1/devices/a/log?before=yesterday", "before"),
     ] {
         let problem = assert_problem(hub.get(path).await, 400, "bad-request").await;
         assert_eq!(problem["errors"][0]["parameter"], named);
     }
-    let minutes = hub.get("/api/v1/devices/a/readings/led?resolution=1m").await;
-    assert_problem(minutes, 501, "resolution-unavailable").await;
 }
 
 /// The API without connections; its second part is to live as long.
@@ -390,6 +410,11 @@ async fn health_shows_every_part_and_fails_with_any_of_them() {
     assert_eq!(health["status"], if ok { "ok" } else { "failing" });
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
     assert!(health["uptime_s"].is_u64() && health["devices"]["online"].is_u64(), "{health}");
+    let storage = &health["storage"];
+    assert_eq!((&storage["recording"], &storage["reason"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(storage["time_uncertain"], Value::Bool(false));
+    assert!(storage["used_bytes"]["minute"].is_u64() && storage["file_bytes"].is_u64(), "{health}");
+    assert_eq!((&storage["last_backup"], &storage["recovered"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 //! - [`record`]: a device as the store keeps it, and the hub's counters
 //! - [`command`]: an order to an LED and what became of it
 //! - [`log`]: what happened to a device
+//! - [`storage`]: how the store is, as health, metrics and the live stream tell it
 //! - [`event`]: what the live stream tells
 
 pub mod bucket;
@@ -22,15 +23,17 @@ pub mod event;
 pub mod info;
 pub mod log;
 pub mod record;
+pub mod storage;
 pub mod timestamp;
 
 pub use bucket::{Bucket, Width};
 pub use channel::{Channel, ChannelState, LateReadings, Reading};
 pub use clock::{Clock, ClockMark, SystemClock, TimeSpan};
 pub use command::{Command, CommandId, CommandState};
-pub use device::{Channels, Device, DeviceKey, DeviceState};
+pub use device::{Channels, Device, DeviceKey, DeviceState, ReplacedBoard};
 pub use event::Event;
 pub use info::Info;
 pub use log::{LogEntry, LogKind};
-pub use record::{DeviceId, DeviceRecord, Marks, SESSIONS_OPEN_MAX};
+pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
+pub use storage::Storage;
 pub use timestamp::Timestamp;

@@ -20,7 +20,7 @@ use crate::{
     store::{self, Change, Contents, Store, StoreError, Urgency},
 };
 use bytes::Bytes;
-use capteur_protocol::{DeviceMessage, HubMessage, Name, Topic};
+use capteur_protocol::{DeviceMessage, HubMessage, Mac, Name, Topic};
 use std::{
     collections::HashMap,
     fmt,
@@ -164,6 +164,17 @@ pub(super) enum Request {
         by: String,
         answer: oneshot::Sender<Result<(), DeviceError>>,
     },
+    Replace {
+        key: DeviceKey,
+        mac: Mac,
+        by: String,
+        answer: oneshot::Sender<Result<Device, DeviceError>>,
+    },
+    UndoReplacement {
+        key: DeviceKey,
+        by: String,
+        answer: oneshot::Sender<Result<Device, DeviceError>>,
+    },
     SwitchLed {
         key: DeviceKey,
         on: bool,
@@ -303,6 +314,15 @@ impl Task {
             Request::Forget { key, by, answer } => {
                 let forgotten = self.turn(batch, |state, turn| state.forget(&key, &by, turn));
                 answer_committed(batch, forgotten, answer);
+            }
+            Request::Replace { key, mac, by, answer } => {
+                let replaced = self.turn(batch, |state, turn| state.replace(&key, mac, &by, turn));
+                answer_committed(batch, replaced, answer);
+            }
+            Request::UndoReplacement { key, by, answer } => {
+                let undone =
+                    self.turn(batch, |state, turn| state.undo_replacement(&key, &by, turn));
+                answer_committed(batch, undone, answer);
             }
             Request::SwitchLed { key, on, by, answer } => {
                 let issued = self.turn(batch, |state, turn| state.switch_led(&key, on, &by, turn));

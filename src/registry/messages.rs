@@ -16,8 +16,8 @@ use crate::{
     broker::{Ack, Identity, Origin, Verdict},
     config::Adoption,
     model::{
-        Channel, CommandState, DeviceId, DeviceRecord, DeviceState, Event, Info, LateReadings,
-        LogKind, Reading, Timestamp,
+        Channel, Channels, CommandState, DeviceId, DeviceRecord, DeviceState, Event, Info,
+        LateReadings, LogKind, Reading, Timestamp,
     },
     store::{Change, Urgency},
 };
@@ -177,7 +177,7 @@ impl State {
         let taken = |name: &Name| self.roster.by_name(name).is_some();
         let name = self.issuer.name(taken).ok_or(Discard::Exhausted)?;
         tracing::info!(%mac, %name, "discovered");
-        self.roster.insert(DeviceRecord {
+        let record = DeviceRecord {
             id,
             mac,
             name,
@@ -187,7 +187,10 @@ impl State {
             left_at: None,
             session: None,
             offered: Vec::new(),
-        });
+            replaced: None,
+            revision: 0,
+        };
+        self.roster.insert(record, Channels::default());
         Ok(id)
     }
 
@@ -271,7 +274,7 @@ impl State {
         let id = self.speaker(pair, origin)?;
         let Some(entry) = self.roster.get_mut(id) else { return Err(Discard::Stale) };
         let at = turn.now.wall;
-        entry.channels.update(channel, value, at);
+        entry.update(channel, value, at);
         let (mac, name) = (entry.record.mac, entry.record.name.clone());
         if self.recording {
             turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);

@@ -72,7 +72,7 @@ impl<'f> Builder<'f> {
     /// [`StoreError::Io`] where the system refuses.
     pub(super) fn start(folder: &'f Folder, lineage: Lineage) -> Result<Self, StoreError> {
         let path = folder.create_new()?;
-        let files = Files::open(&path, engine::RECLAIM_INTERVAL_MIN)?;
+        let files = Files::open(&path, engine::RECLAIM_INTERVAL)?;
         Ok(Self {
             files,
             folder,

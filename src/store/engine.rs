@@ -1,11 +1,13 @@
 //! sled 0.34.7, opened and synced so that what it calls flushed is on the medium.
 //!
-//! - It opens only what [`recovery`](super::recovery) lets through, and a panic while it opens (its
+//! - It opens only what [`recovery`] lets through, and a panic while it opens (its
 //!   answer to a damaged log) becomes an error.
 //! - Its `flush` ends in `sync_file_range`, which commits neither the file's length nor the
 //!   drive's cache. So what it creates is synced once when it is open, and every flush is followed
 //!   by `fdatasync` through a descriptor of our own.
-//! - Its space is reclaimed by its flusher thread only, which therefore runs.
+//! - Its space is reclaimed by its flusher thread only, which therefore runs. Each turn cleans one
+//!   segment of 512 KiB at most (what looks like a loop in it ends with the first), so the turns
+//!   a second bound what can be written without the file growing.
 
 use super::{
     envelope,
@@ -28,8 +30,8 @@ use std::{
 /// last values live in the registry, so more would hardly be hit. (20,000 commits of 100 readings
 /// leave the process at 13 MB, with 1 MiB at 11 MB.)
 const CACHE_BYTES: u64 = 4 << 20;
-/// How often sled's flusher reclaims space at most: each turn costs an fsync.
-pub(super) const RECLAIM_INTERVAL_MIN: Duration = Duration::from_millis(500);
+/// How often space is reclaimed, unless it is said how often.
+pub(super) const RECLAIM_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a closed sled may take to let go of its file.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,9 +72,10 @@ pub(super) struct Files {
 struct Release(File);
 
 impl Files {
-    /// Opens the files in this folder, which were put in order, or creates them.
-    pub(super) fn open(path: &Path, commit_interval: Duration) -> Result<Self, StoreError> {
-        let interval = commit_interval.max(RECLAIM_INTERVAL_MIN).as_millis();
+    /// Opens the files in this folder, which were put in order, or creates them. Space is reclaimed
+    /// at every `reclaim_interval`, at the cost of an fsync.
+    pub(super) fn open(path: &Path, reclaim_interval: Duration) -> Result<Self, StoreError> {
+        let interval = reclaim_interval.as_millis();
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
@@ -112,8 +115,11 @@ impl Files {
 
 impl Engine {
     /// Opens the database of a locked folder, whose files were put in order.
-    pub(super) fn open(folder: Arc<Folder>, commit_interval: Duration) -> Result<Self, StoreError> {
-        let files = Files::open(folder.database(), commit_interval)?;
+    pub(super) fn open(
+        folder: Arc<Folder>,
+        reclaim_interval: Duration,
+    ) -> Result<Self, StoreError> {
+        let files = Files::open(folder.database(), reclaim_interval)?;
         Ok(Self { files, _closed: Closed(folder.database().to_owned()), folder })
     }
 

@@ -3,7 +3,7 @@
 //! | name | what it is |
 //! | --- | --- |
 //! | `LOCK` | held by the process that has the store open |
-//! | `sled/` | the database |
+//! | `sled/` | the database: sled's files, `FORMAT`, and at times `CLOSED`, `TAIL`, `REPAIR` (see [`recovery`](super::recovery)) |
 //! | `sled.new/` | a database that is being built; complete once it has a `FORMAT` |
 //! | `damaged-<time>/` | a database that was set aside, with `RECOVERY.json`; never deleted |
 //! | `replaced-<time>/` | a database that another took the place of |

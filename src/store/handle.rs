@@ -3,7 +3,7 @@
 use super::{
     change::{Change, Done, Queued, Urgency},
     condition::{Condition, Lookout, Spans},
-    engine::{Engine, Medium},
+    engine::{self, Engine, Medium},
     error::StoreError,
     queue::Queue,
     reader::{Coverage, Reader},
@@ -48,6 +48,10 @@ pub struct Options {
     pub retention: Retention,
     /// How often it is looked for what can be compacted or has to go.
     pub upkeep_interval: Duration,
+    /// How often space in the file is reclaimed: half a megabyte each time, at the cost of a flush
+    /// of the medium. `None` is once a commit interval, and at most twice a second, which is
+    /// enough for some 10,000 readings a second at commits of a second.
+    pub reclaim_interval: Option<Duration>,
     /// Where the file system has less room than this, in bytes, readings are not recorded.
     pub min_free_bytes: u64,
     /// The time of day, for what has to go because of its age. It is told what the store remembers
@@ -62,9 +66,16 @@ impl Default for Options {
             commit_interval: Duration::from_secs(1),
             retention: Retention::default(),
             upkeep_interval: Duration::from_mins(10),
+            reclaim_interval: None,
             min_free_bytes: 0,
             clock: Arc::new(SystemClock),
         }
+    }
+}
+
+impl Options {
+    fn reclaim_interval(&self) -> Duration {
+        self.reclaim_interval.unwrap_or(self.commit_interval.max(engine::RECLAIM_INTERVAL))
     }
 }
 
@@ -127,7 +138,7 @@ impl Store {
         let interval = options.commit_interval;
         let mut space = Space::new(path, options.min_free_bytes, gauge);
         let opened = space.open_with(|| {
-            recovery::open(path, interval, options.clock.now(), |engine| {
+            recovery::open(path, options.reclaim_interval(), options.clock.now(), |engine| {
                 let counters = Arc::new(Counters::default());
                 Ok((read(engine, &counters)?, counters))
             })
@@ -307,7 +318,7 @@ impl Store {
         self.query(move |reader| reader.buckets(device, channel, width, from, to, limit)).await
     }
 
-    /// Since when one channel's readings are kept. Minutes and hours are told to the half day.
+    /// Since when one channel's readings are kept.
     ///
     /// # Errors
     ///

@@ -102,7 +102,7 @@ pub use handle::{Options, Store};
 pub use reader::Coverage;
 pub use recovery::Recovery;
 pub use replay::Contents;
-pub use space::Recording;
+pub use space::{Recording, file_system_bytes};
 pub use stats::Stats;
 pub use upkeep::{Limit, Retention};
 pub use wear::Wear;

@@ -10,18 +10,14 @@ use super::{
     envelope,
     error::StoreError,
     folder::{self, Folder, Purpose},
-    format, key, sanitise,
+    key, recovery,
 };
 use crate::model::Timestamp;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
-
-/// How often a database that nobody writes to would commit.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A store could not be restored or compacted. What it was, it still is.
 #[derive(Debug, thiserror::Error)]
@@ -131,11 +127,10 @@ pub fn compact(path: &Path, now: Timestamp) -> Result<Compacted, OfflineError> {
     if !folder::exists(folder.database())? {
         return Err(OfflineError::Absent { path: path.to_owned() });
     }
-    format::check(folder.database())?;
-    sanitise::sanitise(folder.database())?;
     let before = bytes_of(folder.database())?;
-    let engine = Engine::open(Arc::clone(&folder), COMMIT_INTERVAL)?;
-    let (live, damaged) = Content::of(&engine)?;
+    let opened =
+        recovery::open_in(&folder, engine::RECLAIM_INTERVAL, now, |engine| Content::of(engine))?;
+    let (engine, (live, damaged)) = (opened.engine, opened.content);
     room(&folder, live.bytes)?;
     let mut builder = Builder::start(&folder, Lineage::Kept)?;
     engine::caught(engine.path(), || {
@@ -170,8 +165,8 @@ fn put_in_place(
     let aside = folder.place_aside(Purpose::Replaced, now)?;
     let replaced = folder::exists(folder.database())?.then(|| aside.clone());
     built.swap(&aside)?;
-    let found =
-        Engine::open(Arc::clone(folder), COMMIT_INTERVAL).and_then(|engine| Content::of(&engine));
+    let found = Engine::open(Arc::clone(folder), engine::RECLAIM_INTERVAL)
+        .and_then(|engine| Content::of(&engine));
     if found.as_ref().is_ok_and(|(found, damaged)| *found == content && *damaged == 0) {
         return Ok(replaced);
     }

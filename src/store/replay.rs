@@ -18,7 +18,6 @@ use super::{
 use crate::model::{
     Channel, ChannelState, ClockMark, DeviceId, DeviceRecord, Marks, TimeSpan, Timestamp,
 };
-use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 
 /// What the store held when it was opened.
@@ -227,7 +226,7 @@ impl Replay {
 }
 
 /// A single value; `None` where it is missing or damaged.
-fn read_one<T: DeserializeOwned>(
+fn read_one<T: record::Body>(
     key: &[u8],
     engine: &Engine,
     counters: &Counters,

@@ -7,6 +7,7 @@
 //! - `board`: a board that says what it is told to
 //! - `reader`: a reader of the event stream
 //! - `devices`: rename, forget, and what the log says of it
+//! - `replacement`: a new board in the place of an old one, and back
 //! - `led`: commands and their ends
 //! - `pages`: readings and logs, page by page
 //! - `transfer`: backups and exports
@@ -19,5 +20,6 @@ mod hub;
 mod led;
 mod pages;
 mod reader;
+mod replacement;
 mod stream;
 mod transfer;

@@ -43,6 +43,7 @@ pub(crate) fn options() -> Options {
         commit_interval: Duration::from_millis(20),
         retention: Retention::default(),
         upkeep_interval: Duration::from_millis(1),
+        reclaim_interval: None,
         min_free_bytes: 0,
         clock: Arc::new(LongAfter),
     }
@@ -145,6 +146,8 @@ fn record(number: u64) -> DeviceRecord {
         left_at: Some(stamp(number)),
         session: None,
         offered: vec![Pair { name, session }; pairs],
+        replaced: None,
+        revision: 0,
     }
 }
 

@@ -240,7 +240,8 @@ def test_a_damaged_store_is_a_running_hub_that_says_what_is_lost(
     """An SD card that fails: the hub comes up, and what is missing is not missing in silence."""
     rng = random.Random(seed)
     boards = [Device(hub).boot() for _ in range(3)]
-    sent = {board.mac: [value % 101 for value in range(200)][n::3] for n, board in enumerate(boards)}
+    values = [value % 101 for value in range(200)]
+    sent = {board.mac: values[n::3] for n, board in enumerate(boards)}
     for value in range(200):
         boards[value % 3].report("photoresistor", value % 101, qos=1)
     for board in boards:

@@ -148,45 +148,7 @@ pub(super) fn registry(text: &mut Text, stats: &registry::Stats) {
 }
 
 /// The store, and what it depends on.
-pub(super) fn store(text: &mut Text, stats: &store::Stats, condition: store::Condition) {
-    for (name, help, holds) in [
-        (
-            "capteur_store_recording",
-            "Whether readings are recorded; 0 while the disk is nearly full.",
-            condition.recording.is_on(),
-        ),
-        ("capteur_time_uncertain", "Whether the time of day is a guess.", condition.time_uncertain),
-    ] {
-        text.family(name, Kind::Gauge, help).value(u64::from(holds));
-    }
-    if let Some(bytes) = stats.free_bytes {
-        text.family("capteur_store_free_bytes", Kind::Gauge, "Room left on the file system.")
-            .value(bytes);
-    }
-    if let Some(bytes) = stats.wear.written_bytes {
-        text.family(
-            "capteur_store_written_bytes_total",
-            Kind::Counter,
-            "Bytes that the hub caused to be written since the store began.",
-        )
-        .value(bytes);
-    }
-    if let Some(bytes) = stats.wear.bytes_per_day {
-        text.family(
-            "capteur_store_written_bytes_per_day",
-            Kind::Gauge,
-            "Bytes written a day, as the last day was.",
-        )
-        .value(bytes);
-    }
-    if let Some(days) = stats.wear.card_life_days {
-        text.family(
-            "capteur_store_card_life_days",
-            Kind::Gauge,
-            "How long a new card of this size would last at that, by a careful estimate.",
-        )
-        .value(days);
-    }
+pub(super) fn store(text: &mut Text, stats: &store::Stats) {
     for (name, help, value) in [
         ("capteur_store_commits_total", "Commits that reached the medium.", stats.commits),
         (
@@ -200,6 +162,11 @@ pub(super) fn store(text: &mut Text, stats: &store::Stats, condition: store::Con
             stats.frame_bytes,
         ),
         ("capteur_store_write_errors_total", "Commits that failed.", stats.write_errors),
+        (
+            "capteur_store_retired_readings_total",
+            "Readings that were deleted for their age, or for want of room.",
+            stats.retired_readings,
+        ),
         (
             "capteur_store_corrupt_values_total",
             "Values that were found damaged.",
@@ -227,7 +194,11 @@ pub(super) fn store(text: &mut Text, stats: &store::Stats, condition: store::Con
     for (name, help, value) in [
         ("capteur_store_queued_changes", "Changes that wait for their commit.", stats.queued),
         ("capteur_store_readings", "Readings that the store holds.", stats.stored_readings),
-        ("capteur_store_file_bytes", "Size of the database's file.", stats.file_bytes),
+        (
+            "capteur_store_unsealed_readings",
+            "Readings that are in memory and in write-ahead frames only.",
+            stats.unsealed_readings,
+        ),
         ("capteur_store_healthy", "Whether the store takes changes.", u64::from(stats.healthy)),
     ] {
         text.family(name, Kind::Gauge, help).value(value);

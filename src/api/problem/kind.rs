@@ -19,21 +19,25 @@ impl Kind {
         Self::BACKUP_RUNNING,
         Self::BAD_HOST,
         Self::BAD_REQUEST,
+        Self::BOARD_REPLACED,
         Self::BUSY,
         Self::DEVICE_OFFLINE,
         Self::DEVICE_ONLINE,
         Self::FOREIGN_ORIGIN,
         Self::INTERNAL,
+        Self::INVALID_MAC,
         Self::INVALID_NAME,
         Self::LOCAL_ONLY,
+        Self::MAC_TAKEN,
         Self::METHOD_NOT_ALLOWED,
         Self::MISDIRECTED_REQUEST,
         Self::NAME_TAKEN,
         Self::NOT_CONFIRMED,
         Self::NOT_FOUND,
+        Self::NOT_REPLACED,
         Self::PAYLOAD_TOO_LARGE,
         Self::REQUEST_TIMEOUT,
-        Self::RESOLUTION_UNAVAILABLE,
+        Self::SAME_BOARD,
         Self::SUPERSEDED,
         Self::TOO_MANY_EXPORTS,
         Self::TOO_MANY_STREAMS,
@@ -65,6 +69,13 @@ impl Kind {
         meaning: "A parameter, a field or the whole body can't be read as what it has to be, or is unknown. `errors` names it.",
     };
 
+    pub(in crate::api) const BOARD_REPLACED: &Self = &Self {
+        slug: "board-replaced",
+        status: StatusCode::CONFLICT,
+        title: "The board has been replaced already",
+        meaning: "A device remembers one replaced board. `DELETE` on `/api/v1/devices/{device}/replace` undoes that replacement; then the device can be given another board.",
+    };
+
     pub(in crate::api) const BUSY: &Self = &Self {
         slug: "busy",
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -83,7 +94,7 @@ impl Kind {
         slug: "device-online",
         status: StatusCode::CONFLICT,
         title: "The device is online",
-        meaning: "A device that is online can't be forgotten. Unplug it first.",
+        meaning: "A device that is online can't be forgotten, nor given another board. Unplug it first.",
     };
 
     pub(in crate::api) const FOREIGN_ORIGIN: &Self = &Self {
@@ -100,6 +111,13 @@ impl Kind {
         meaning: "A defect of the hub. Its log says more.",
     };
 
+    pub(in crate::api) const INVALID_MAC: &Self = &Self {
+        slug: "invalid-mac",
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        title: "That is not a MAC address",
+        meaning: "A MAC address is six bytes in hexadecimal with `:` between, such as 61:EC:ED:3B:25:B1.",
+    };
+
     pub(in crate::api) const INVALID_NAME: &Self = &Self {
         slug: "invalid-name",
         status: StatusCode::UNPROCESSABLE_ENTITY,
@@ -112,6 +130,13 @@ impl Kind {
         status: StatusCode::FORBIDDEN,
         title: "This is for callers on the hub's own machine",
         meaning: "A backup has the session ids of the boards, which are secrets, and callers can't prove who they are yet. Run `capteur backup FILE` on the hub's machine.",
+    };
+
+    pub(in crate::api) const MAC_TAKEN: &Self = &Self {
+        slug: "mac-taken",
+        status: StatusCode::CONFLICT,
+        title: "Another device has that MAC address",
+        meaning: "The board that was replaced has come again, as a device of its own. Forget that device, or leave things as they are.",
     };
 
     pub(in crate::api) const METHOD_NOT_ALLOWED: &Self = &Self {
@@ -149,6 +174,13 @@ impl Kind {
         meaning: "The path is not one of the hub's. `/api/v1/openapi.json` lists them.",
     };
 
+    pub(in crate::api) const NOT_REPLACED: &Self = &Self {
+        slug: "not-replaced",
+        status: StatusCode::NOT_FOUND,
+        title: "The board has not been replaced",
+        meaning: "There is no replacement to undo: the device has the board that it always had.",
+    };
+
     pub(in crate::api) const PAYLOAD_TOO_LARGE: &Self = &Self {
         slug: "payload-too-large",
         status: StatusCode::PAYLOAD_TOO_LARGE,
@@ -163,11 +195,11 @@ impl Kind {
         meaning: "The body of a request has to arrive within 10 seconds of its head.",
     };
 
-    pub(in crate::api) const RESOLUTION_UNAVAILABLE: &Self = &Self {
-        slug: "resolution-unavailable",
-        status: StatusCode::NOT_IMPLEMENTED,
-        title: "Readings are not summed up yet",
-        meaning: "This version keeps raw readings only: ask for `resolution=raw` or `resolution=auto`.",
+    pub(in crate::api) const SAME_BOARD: &Self = &Self {
+        slug: "same-board",
+        status: StatusCode::CONFLICT,
+        title: "That is the device's board already",
+        meaning: "The MAC address is the device's own. Give that of the new board.",
     };
 
     pub(in crate::api) const SUPERSEDED: &Self = &Self {

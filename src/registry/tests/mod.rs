@@ -2,6 +2,7 @@
 
 mod additions;
 mod interleavings;
+mod replacements;
 mod rulings;
 
 use super::{
@@ -38,6 +39,8 @@ impl Disk {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::PutDevice(record) => {
+                let known = self.devices.get(&record.id);
+                assert!(known.is_none_or(|known| known.revision < record.revision));
                 self.devices.insert(record.id, (**record).clone());
             }
             Change::RemoveDevice(id) => {

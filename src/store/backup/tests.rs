@@ -188,6 +188,8 @@ fn device(id: u32) -> Change {
         left_at: None,
         session: None,
         offered: Vec::new(),
+        replaced: None,
+        revision: 0,
     }))
 }
 

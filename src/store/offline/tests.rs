@@ -27,7 +27,7 @@ fn tombstone(number: u32) -> record::Pair {
 
 fn content(dir: &TempDir) -> Vec<record::Pair> {
     let folder = Arc::new(Folder::lock(dir.path()).unwrap());
-    let engine = Engine::open(folder, COMMIT_INTERVAL).unwrap();
+    let engine = Engine::open(folder, engine::RECLAIM_INTERVAL).unwrap();
     let mut content = Vec::new();
     let take = |key: &[u8], value: &[u8]| {
         content.push((key.to_vec(), value.to_vec()));
@@ -40,7 +40,7 @@ fn content(dir: &TempDir) -> Vec<record::Pair> {
 /// Changes the database behind the store's back.
 fn tamper(dir: &TempDir, changes: Vec<engine::Change>) {
     let folder = Arc::new(Folder::lock(dir.path()).unwrap());
-    let engine = Arc::new(Engine::open(folder, COMMIT_INTERVAL).unwrap());
+    let engine = Arc::new(Engine::open(folder, engine::RECLAIM_INTERVAL).unwrap());
     engine.apply(changes).unwrap();
     engine.sync().unwrap();
 }
@@ -99,14 +99,7 @@ fn nothing_is_done_while_a_hub_runs_or_where_there_is_no_store() {
 #[tokio::test]
 async fn a_restored_store_is_the_backup_and_the_old_one_is_kept() {
     let dir = store(0..3);
-    let (store, _) = Store::open(
-        dir.path(),
-        &crate::store::Options {
-            commit_interval: COMMIT_INTERVAL,
-            ..crate::store::Options::default()
-        },
-    )
-    .unwrap();
+    let (store, _) = Store::open(dir.path(), &crate::store::Options::default()).unwrap();
     let mut backup = store.backup(NOW).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(piece) = backup.next().await {

@@ -2,7 +2,7 @@
 //! beside it, or a backup.
 //!
 //! Every value has its key, its length and its checksum in its envelope (see
-//! [`envelope`](super::super::envelope)), and sled writes it as it is: a search for the four bytes
+//! [`envelope`]), and sled writes it as it is: a search for the four bytes
 //! that an envelope begins with finds all that are whole, stale ones too. What the medium can't
 //! read any more counts as zeros.
 

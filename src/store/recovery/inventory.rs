@@ -50,7 +50,10 @@ pub(super) struct Inventory {
 pub(super) struct Device {
     pub(super) place: Place,
     pub(super) mac: Mac,
-    pub(super) seen: (Timestamp, Option<SessionId>),
+    seen: (Timestamp, Option<SessionId>),
+    revision: u32,
+    /// The device that this one has absorbed, which has the same MAC.
+    absorbed: Option<DeviceId>,
 }
 
 /// What was found of a series.
@@ -171,9 +174,16 @@ impl Inventory {
         let sessions = record.session.iter().chain(&record.offered).map(|pair| pair.session);
         let session = sessions.max();
         self.marks.last_session = self.marks.last_session.max(session);
-        let device = Device { place, mac: record.mac, seen: (record.last_seen, session) };
+        let device = Device {
+            place,
+            mac: record.mac,
+            seen: (record.last_seen, session),
+            revision: record.revision,
+            absorbed: record.replaced.and_then(|replaced| replaced.absorbed),
+        };
         let known = self.devices.entry(record.id).or_insert(device);
-        if known.seen <= device.seen {
+        // Records of earlier versions have no revision.
+        if (known.revision, known.seen) <= (device.revision, device.seen) {
             *known = device;
         }
     }
@@ -265,15 +275,17 @@ impl Inventory {
     }
 
     /// Drops what is of removed devices. Of two with the same MAC the one that was heard of earlier
-    /// is one: it was removed, or another took its place.
+    /// is one: it was removed, or another took its place. Not so one that the other has absorbed.
     pub(super) fn drop_removed(&mut self) {
         self.gone = self.removed.keys().copied().collect();
         let by_age = |(&id, device): (&DeviceId, &Device)| (device.seen, id, device.mac);
         let mut by_age: Vec<_> = self.devices.iter().map(by_age).collect();
         by_age.sort();
-        let mut macs = BTreeSet::new();
+        let mut macs: BTreeMap<Mac, DeviceId> = BTreeMap::new();
         for (_, id, mac) in by_age.into_iter().rev() {
-            if !macs.insert(mac) {
+            let newest = *macs.entry(mac).or_insert(id);
+            let absorbed = self.devices.get(&newest).and_then(|device| device.absorbed);
+            if newest != id && absorbed != Some(id) {
                 self.gone.insert(id);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! 1. The folder is locked, and a swap of databases that was interrupted is finished.
 //! 2. `FORMAT` says whether this version may touch the database at all.
-//! 3. What can be put right in sled's files is put right (see [`sanitise`]).
+//! 3. What can be put right in sled's files is put right (see [`sanitise`]), and what sled would
+//!    destroy is copied ([`tail`]).
 //! 4. sled opens them, and what the hub needs to know is read; a panic counts as an error.
 //! 5. Where that fails for damage, all whole values are searched for in the files, byte by byte
 //!    ([`carve`]), and in the newest backup; where that is not whole, in older ones too. A
@@ -24,6 +25,7 @@
 //! | `conf` half, flipped or missing | opens, nothing lost |
 //! | `LOCK` missing | opens, nothing lost |
 //! | `FORMAT` missing or unreadable | recovered, nothing lost |
+//! | `CLOSED` missing or unreadable | opens, nothing lost |
 //! | `FORMAT` of another engine or a newer schema | refused, nothing touched |
 //! | `db` with flipped bits or zeros, cut, or overwritten | opens where only what is no longer in use is damaged; else recovered: what was whole, and the rest from the backup |
 //! | the last few KiB of the `db` of a hub that was killed, or any of its end cut off | opens as after a power cut, without the newest commits: nothing tells the two apart |
@@ -115,22 +117,32 @@ pub(super) struct Opened<T> {
 /// none of which a recovery could help; [`StoreError::Damaged`] if even the new database fails.
 pub(super) fn open<T>(
     path: &Path,
-    commit_interval: Duration,
+    reclaim_interval: Duration,
     now: Timestamp,
-    mut read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
+    read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
 ) -> Result<Opened<T>, StoreError> {
     let folder = Arc::new(Folder::lock(path)?);
     folder.finish_swap()?;
+    open_in(&folder, reclaim_interval, now, read)
+}
+
+/// As [`open`], in a folder that is locked already.
+pub(super) fn open_in<T>(
+    folder: &Arc<Folder>,
+    reclaim_interval: Duration,
+    now: Timestamp,
+    mut read: impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
+) -> Result<Opened<T>, StoreError> {
     let mut recovered = false;
-    let (engine, content) = match attempt(&folder, commit_interval, &mut read) {
+    let (engine, content) = match attempt(folder, reclaim_interval, &mut read) {
         Err(error) if is_damage(&error) => {
-            recover(&folder, &reason(&error), now)?;
+            recover(folder, &reason(&error), now)?;
             recovered = true;
-            attempt(&folder, commit_interval, &mut read)?
+            attempt(folder, reclaim_interval, &mut read)?
         }
         opened => opened?,
     };
-    Ok(Opened { engine, content, recovery: Recovery::last(path), recovered })
+    Ok(Opened { engine, content, recovery: Recovery::last(folder.path()), recovered })
 }
 
 /// Has the database in this folder rebuilt when it is opened next.
@@ -167,7 +179,7 @@ pub(super) fn watched<T>(
 /// Steps 2 to 4.
 fn attempt<T>(
     folder: &Arc<Folder>,
-    commit_interval: Duration,
+    reclaim_interval: Duration,
     read: &mut impl FnMut(&Arc<Engine>) -> Result<T, StoreError>,
 ) -> Result<(Arc<Engine>, T), StoreError> {
     let database = folder.database();
@@ -202,7 +214,7 @@ fn attempt<T>(
         return Err(damaged(database, &why));
     }
     tail::save(database)?;
-    let engine = Arc::new(Engine::open(Arc::clone(folder), commit_interval)?);
+    let engine = Arc::new(Engine::open(Arc::clone(folder), reclaim_interval)?);
     let content = engine::caught(database, || {
         let last_frame = check_frames(&engine)?;
         if let Some(why) = tail::check(database, last_frame)? {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::{Bucket, Channel, ChannelState, DeviceId, DeviceRecord, Width},
+    model::{Bucket, Channel, ChannelState, DeviceId, DeviceRecord, Replaced, Width},
     store::{
         chunk, frame,
         record::{Pair, SeriesRecord},
@@ -187,6 +187,8 @@ fn device(id: u32, seen: i64) -> DeviceRecord {
         left_at: None,
         session: None,
         offered: Vec::new(),
+        replaced: None,
+        revision: 0,
     }
 }
 
@@ -371,5 +373,37 @@ proptest! {
         if lost.is_empty() {
             prop_assert_eq!((report.lost_readings, report.lost_commits), (0, 0));
         }
+    }
+}
+
+#[test]
+fn a_device_is_as_it_was_written_last_and_what_it_has_absorbed_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = |id, revision, last: u8, seen, absorbed: Option<u32>| DeviceRecord {
+        mac: Mac([2, 0, 0, 0, 0, last]),
+        revision,
+        replaced: absorbed.map(|id| Replaced {
+            mac: Mac([2, 0, 0, 0, 0, 9]),
+            at: NOW,
+            absorbed: Some(DeviceId(id)),
+        }),
+        ..device(id, seen)
+    };
+    let last = [
+        record(1, 3, 2, 5, Some(2)),
+        record(2, 2, 2, 4, None),
+        // An undone one: its older record says that it had absorbed the other.
+        record(3, 8, 3, 5, None),
+        record(4, 7, 4, 5, None),
+    ];
+    let older = [record(1, 2, 1, 5, None), record(2, 1, 2, 4, None), record(3, 7, 4, 5, Some(4))];
+    let values: Vec<_> =
+        last.iter().chain(&older).map(|device| record::device(device).unwrap()).collect();
+    ruin(dir.path(), &values.iter().collect::<Vec<_>>());
+    let (content, report) = recovered(dir.path());
+    assert_eq!((report.devices, report.lost_devices), (4, 0));
+    for device in last {
+        let key = key::device(device.id);
+        assert_eq!(record::open(&key, &content[&key]), Ok(device));
     }
 }

@@ -56,6 +56,8 @@ fn record(id: u32) -> DeviceRecord {
         left_at: None,
         session: Some(Pair { name: name.clone(), session }),
         offered: vec![Pair { name, session }],
+        replaced: None,
+        revision: 0,
     }
 }
 
@@ -89,7 +91,10 @@ async fn whole_log(store: &Store, device: u32) -> Vec<String> {
 
 /// Changes the closed database behind the store's back.
 fn tamper(dir: &TempDir, change: impl FnOnce(&sled::Tree)) {
-    let db = sled::open(dir.path().join("sled")).unwrap();
+    let database = dir.path().join("sled");
+    // It would be taken for what it is.
+    let _ = fs::remove_file(database.join("CLOSED"));
+    let db = sled::open(database).unwrap();
     change(&db.open_tree("d").unwrap());
     db.flush().unwrap();
 }
