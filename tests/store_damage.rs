@@ -661,11 +661,11 @@ fn a_read_only_folder_is_refused_and_nothing_in_it_touched() {
     on_a_disk_of_its_own("a_read_only_folder_is_refused_and_nothing_in_it_touched", read_only);
 }
 
-/// Runs this program's test of that name once more, on a small disk, where it calls `test` with the
+/// Runs this program's test of that name once more, on a small disk, where it calls `check` with the
 /// folder of the originals.
-fn on_a_disk_of_its_own(name: &str, test: impl FnOnce(&Path)) {
+fn on_a_disk_of_its_own(name: &str, check: impl FnOnce(&Path)) {
     if let Some(folder) = std::env::var_os(CHILD) {
-        test(Path::new(&folder));
+        check(Path::new(&folder));
         std::process::exit(REACHED);
     }
     let originals = ORIGINALS.dir.path();
