@@ -1,0 +1,36 @@
+//! Restarts the chip when the board's logic no longer gets anywhere.
+
+use core::cell::RefCell;
+use esp_hal::{
+    peripherals::RTC_TIMER,
+    rtc_cntl::{Rtc, RwdtStage},
+    time::Duration,
+};
+
+/// More than the longest that the logic is quiet while all is well: a pause after a failure, at most
+/// 30 seconds, and an attempt to reach the hub, at most 10.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The watchdog of the chip's real-time part, which runs on when everything else hangs.
+///
+/// Nothing feeds it by the clock. It is fed where the logic gets somewhere: at each of its turns,
+/// and with each transfer from or to the hub.
+pub(crate) struct Watchdog(RefCell<Rtc<'static>>);
+
+impl Watchdog {
+    /// Lets it loose.
+    pub(crate) fn start(timer: RTC_TIMER<'static>) -> Self {
+        let mut rtc = Rtc::new(timer);
+        rtc.rwdt.set_timeout(RwdtStage::Stage0, TIMEOUT);
+        rtc.rwdt.enable();
+        Self(RefCell::new(rtc))
+    }
+
+    /// Puts the restart off.
+    pub(crate) fn feed(&self) {
+        // All is on one executor, and nothing here waits: it is never borrowed twice.
+        if let Ok(mut rtc) = self.0.try_borrow_mut() {
+            rtc.rwdt.feed();
+        }
+    }
+}
