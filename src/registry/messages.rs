@@ -59,6 +59,9 @@ impl State {
             DeviceMessage::Photoresistor(pair, level) => {
                 self.reading(pair, (Channel::Photoresistor, level.get()), origin, urgency, turn)
             }
+            DeviceMessage::Backlog(pair, _) | DeviceMessage::Info(pair, _) => {
+                self.speaker(pair, origin).map(drop)
+            }
         };
         match handled {
             // What is taken has always been stored: also a repeat, since what it repeats may not be

@@ -36,7 +36,8 @@ mod online;
 mod pace;
 pub mod settings;
 
+pub use capteur_protocol::config::Polarity;
 pub use fault::{Fault, Step};
 pub use io::{Connector, LightSensor, Peripherals};
 pub use node::{Node, Phase};
-pub use settings::{KeepAlive, Polarity, Settings};
+pub use settings::{KeepAlive, Settings};

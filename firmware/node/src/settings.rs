@@ -1,6 +1,6 @@
 //! What can be chosen about a board.
 
-use capteur_protocol::Mac;
+use capteur_protocol::{Mac, config::Polarity};
 use embassy_time::Duration;
 
 /// An MQTT keep-alive of 1 to 5 seconds: the protocol wants it strictly below 6.
@@ -20,15 +20,6 @@ impl KeepAlive {
     pub const fn as_secs(self) -> u16 {
         self.0
     }
-}
-
-/// Which level of a pin means "on" or "pressed".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Polarity {
-    /// The high level.
-    ActiveHigh,
-    /// The low level, as with a button that pulls its pin to ground.
-    ActiveLow,
 }
 
 /// What can be chosen about a board.
