@@ -99,7 +99,7 @@ impl LightSensor for Ramp {
     type Error = Infallible;
 
     async fn percent(&mut self) -> Result<Percent, Infallible> {
-        let level = Percent::new(self.next).unwrap_or(Percent::MIN);
+        let level = Percent::new(self.next).expect("it is 100 at most");
         self.next = if self.next >= 100 { 0 } else { self.next + 1 };
         Ok(level)
     }

@@ -1,18 +1,20 @@
 //! Boot loader, partition table and application in one file.
 
 use espflash::{
-    Error,
     flasher::{FlashData, FlashMode, FlashSettings, FlashSize},
     image_format::{Segment, idf::IdfBootloaderFormat},
     target::{Chip, XtalFrequency},
 };
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 /// Two slots for the application, and the settings.
 const PARTITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../esp32/partitions.csv");
 
 /// Which slot a fresh board starts from.
 const SLOT: &str = "ota_0";
+
+/// Which partition holds the settings.
+const CONFIG: &str = "config";
 
 /// What flash that was never written reads as.
 const ERASED: u8 = 0xFF;
@@ -23,27 +25,42 @@ pub(crate) struct Image {
     pub(crate) chip: String,
     /// The bytes of the application alone.
     pub(crate) application_len: usize,
+    /// Where the settings of the board belong.
+    pub(crate) config: Range<u32>,
     /// All of it.
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Why a program is no image.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    #[error("there is no such chip")]
+    Chip,
+    #[error("the partition table has no `{CONFIG}`")]
+    Config,
+    #[error("{0}")]
+    Format(#[from] espflash::Error),
+}
+
 /// Makes the image of a program.
-pub(crate) fn make(chip: &str, elf: &[u8]) -> Result<Image, Error> {
-    let kind: Chip = chip.parse().map_err(|_| Error::UnsupportedChip)?;
+pub(crate) fn make(chip: &str, elf: &[u8]) -> Result<Image, Unfit> {
+    let kind: Chip = chip.parse().map_err(|_| Unfit::Chip)?;
     // Every flash chip can be read in this mode.
     let settings = FlashSettings::new(Some(FlashMode::Dio), Some(FlashSize::_4Mb), None);
     let data = FlashData::new(settings, 0, None, kind, crystal(kind));
-    let format = IdfBootloaderFormat::new(
-        elf,
-        &data,
-        Some(Path::new(PARTITIONS)),
-        None,
-        None,
-        Some(SLOT),
-    )?;
+    let format =
+        IdfBootloaderFormat::new(elf, &data, Some(Path::new(PARTITIONS)), None, None, Some(SLOT))?;
     let application = format.clone().ota_segments().next();
     let application_len = application.map_or(0, |segment| segment.data().len());
-    Ok(Image { chip: chip.to_owned(), application_len, bytes: merged(format.flash_segments()) })
+    let table = format.partition_table();
+    let config = table.find(CONFIG).ok_or(Unfit::Config)?;
+    let config = config.offset()..config.offset() + config.size();
+    Ok(Image {
+        chip: chip.to_owned(),
+        application_len,
+        config,
+        bytes: merged(format.flash_segments()),
+    })
 }
 
 /// The crystal of the chip's usual modules: those of the ESP32-C2 have one of 26 MHz.

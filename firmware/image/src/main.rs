@@ -10,8 +10,10 @@
 //! - [`program`]: what the linker made: sections and symbols
 //! - [`rules`]: what an image must keep to
 //! - [`image`]: boot loader, partition table and application in one file
+//! - [`boards`]: which boards there are
 //! - [`manifest`]: what a package of images says about itself
 
+mod boards;
 mod image;
 mod manifest;
 mod program;
@@ -35,7 +37,9 @@ enum Error {
     #[error("{0}: {1}")]
     Program(PathBuf, object::Error),
     #[error("the image for the {0} can't be made: {1}")]
-    Image(String, espflash::Error),
+    Image(String, image::Unfit),
+    #[error("the boards with an {0} can't be read: {1}")]
+    Boards(String, std::io::Error),
     #[error("the image for the {0} breaks a rule: {1}")]
     Rule(String, rules::Broken),
 }
@@ -80,7 +84,8 @@ fn each(programs: &[&str], folder: Option<&Path>) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(|e| Error::File(folder.to_owned(), e))?;
     let mut manifest = Manifest::new();
     for (chip, version, image) in packed {
-        let entry = Entry::new(chip, &version, &image);
+        let boards = boards::of(chip).map_err(|error| Error::Boards(chip.to_owned(), error))?;
+        let entry = Entry::new(chip, &version, &image, boards);
         write(&folder.join(&entry.file), &image.bytes)?;
         manifest.images.push(entry);
     }

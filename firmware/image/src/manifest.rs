@@ -1,8 +1,9 @@
 //! What a package of images says about itself: `manifest.json`.
 
-use crate::image::Image;
+use crate::{boards::Boards, image::Image};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 
 /// A package of images.
 #[derive(Debug, Serialize)]
@@ -29,6 +30,13 @@ pub(crate) struct Entry {
     sha256: String,
     /// Of `size`, what the application takes.
     application_size: usize,
+    /// Where in the flash the settings of the board belong, and how much room they have.
+    config_offset: u32,
+    config_size: u32,
+    /// The boards that it knows.
+    boards: Vec<String>,
+    /// The one that it takes a board for whose settings name none.
+    default_board: String,
 }
 
 impl Manifest {
@@ -43,16 +51,24 @@ impl Manifest {
 }
 
 impl Entry {
-    pub(crate) fn new(chip: &str, version: &str, image: &Image) -> Self {
-        let digest = Sha256::digest(&image.bytes);
+    pub(crate) fn new(chip: &str, version: &str, image: &Image, boards: Boards) -> Self {
+        let mut sha256 = String::new();
+        for byte in Sha256::digest(&image.bytes) {
+            // A `String` takes everything.
+            let _ = write!(sha256, "{byte:02x}");
+        }
         Self {
             chip: chip.to_owned(),
             version: version.to_owned(),
             file: format!("capteur-{chip}-{version}.bin"),
             offset: 0,
             size: image.bytes.len(),
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256,
             application_size: image.application_len,
+            config_offset: image.config.start,
+            config_size: image.config.end - image.config.start,
+            boards: boards.names,
+            default_board: boards.default,
         }
     }
 }

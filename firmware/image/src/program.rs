@@ -45,9 +45,9 @@ fn version(descriptor: &[u8]) -> String {
 /// Whether only C++ makes such a symbol: its runtime, and everything that is mangled as the Itanium
 /// C++ ABI wants it. Rust's older mangling borrows that shape, and ends in a hash.
 fn is_cpp(name: &str) -> bool {
-    let rust = name.rsplit_once("17h").is_some_and(|(_, hash)| {
-        hash.strip_suffix('E').is_some_and(|hash| hash.len() == 16)
-    });
+    let rust = name
+        .rsplit_once("17h")
+        .is_some_and(|(_, hash)| hash.strip_suffix('E').is_some_and(|hash| hash.len() == 16));
     name.starts_with("__cxa_") || name.starts_with("__gxx_") || (name.starts_with("_Z") && !rust)
 }
 
@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn rust_and_c_are_not_taken_for_cpp() {
-        for name in ["main", "_RNvC7capteur4main", "_ZN4core3fmt5write17h0123456789abcdefE", "_zoo"] {
+        for name in ["main", "_RNvC7capteur4main", "_ZN4core3fmt5write17h0123456789abcdefE", "_zoo"]
+        {
             assert!(!is_cpp(name), "{name}");
         }
     }

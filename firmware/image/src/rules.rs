@@ -56,7 +56,7 @@ mod tests {
     }
 
     fn image(application_len: usize) -> Image {
-        Image { chip: "esp32c3".into(), application_len, bytes: Vec::new() }
+        Image { chip: "esp32c3".into(), application_len, config: 0..0, bytes: Vec::new() }
     }
 
     #[test]
