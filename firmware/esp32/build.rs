@@ -1,6 +1,8 @@
 //! Sees to it that exactly one chip is chosen, turns its board files into code, and reads the
 //! settings that are to be built in.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "how a build script says what is wrong")]
+
 use capteur_protocol::Config;
 use std::{
     env,
@@ -106,11 +108,17 @@ impl Board {
 fn code(chip: &str, boards: &[Board]) -> String {
     let mut code = String::new();
     let default = boards.iter().find(|board| board.default).map_or("", |board| &board.name);
-    let _ = writeln!(code, "/// The chip that this image is for.\npub(crate) const CHIP: &str = {chip:?};");
+    let _ = writeln!(
+        code,
+        "/// The chip that this image is for.\npub(crate) const CHIP: &str = {chip:?};"
+    );
     let _ = writeln!(code, "/// What a board is taken for unless the settings name it.");
     let _ = writeln!(code, "pub(crate) const DEFAULT: &str = {default:?};");
     let names: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();
-    let _ = writeln!(code, "/// The boards of this chip.\npub(crate) const NAMES: &[&str] = &{names:?};");
+    let _ = writeln!(
+        code,
+        "/// The boards of this chip.\npub(crate) const NAMES: &[&str] = &{names:?};"
+    );
 
     let mut lights: Vec<_> = boards.iter().map(|board| board.light).collect();
     lights.sort_unstable();
@@ -133,6 +141,7 @@ fn code(chip: &str, boards: &[Board]) -> String {
             led.0, led.1, button.0, button.1
         );
     }
-    let _ = writeln!(code, "            _ => None,\n        }}\n    }};\n}}\npub(crate) use parts;");
+    let _ =
+        writeln!(code, "            _ => None,\n        }}\n    }};\n}}\npub(crate) use parts;");
     code
 }

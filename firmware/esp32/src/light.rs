@@ -21,6 +21,12 @@ pub(crate) type Scale = esp_hal::analog::adc::AdcCalLine<ADC1<'static>>;
 /// The converter: ADC1 of each chip, since the radio takes ADC2 where there is one.
 pub(crate) type Converter = Adc<'static, ADC1<'static>, Blocking>;
 
+/// What a photoresistor of 5 to 10 kΩ above a resistor of 10 kΩ gives, about.
+pub(crate) const CALIBRATION: Calibration = match Calibration::new(100, 2_400) {
+    Ok(calibration) => calibration,
+    Err(_) => unreachable!(),
+};
+
 /// Readings that are averaged for one measurement: they are noisy, the more so while the radio sends.
 const SAMPLES: u16 = 8;
 

@@ -10,6 +10,7 @@
 //! - [`wifi`]: the station
 //! - [`network`]: TCP/IP, and the way to the hub
 //! - [`watchdog`]: restarts the chip when the logic gets nowhere
+//! - [`vitals`]: what the logic reports to, and how the chip does
 #![no_std]
 #![no_main]
 
@@ -17,12 +18,13 @@ mod board;
 mod light;
 mod network;
 mod settings;
+mod vitals;
 mod watchdog;
 mod wifi;
 
 use board::Parts;
-use capteur_node::{Node, Peripherals, Phase};
-use capteur_protocol::{Config, Mac, config::{BoardName, Calibration, Interval}};
+use capteur_node::{Node, Peripherals, Settings};
+use capteur_protocol::{Config, Mac, config::BoardName};
 use core::fmt;
 use embassy_executor::Spawner;
 use embassy_time::{Duration, Timer};
@@ -40,6 +42,7 @@ use esp_radio::wifi::Interface;
 use light::Photoresistor;
 use network::Network;
 use static_cell::StaticCell;
+use vitals::Vitals;
 use watchdog::Watchdog;
 
 // Where the boot loader and the flashing tools look for what this is.
@@ -81,8 +84,7 @@ async fn main(spawner: Spawner) -> ! {
     };
     let interface = Interface::station();
     let mac = Mac(interface.mac_address());
-    let (stack, runner) =
-        network::stack(interface, mac, SOCKETS.init(network::Sockets::new()));
+    let (stack, runner) = network::stack(interface, mac, SOCKETS.init(network::Sockets::new()));
     let (Ok(station), Ok(driver)) = (wifi::stay(controller), network::run(runner)) else {
         stuck(watchdog, format_args!("a task was started twice")).await
     };
@@ -90,28 +92,25 @@ async fn main(spawner: Spawner) -> ! {
     spawner.spawn(driver);
 
     let Parts { led, led_polarity, button, button_polarity, light } = parts;
+    // How the parts on the pins are wired is the owner's to say.
+    let led_polarity = config.led.unwrap_or(led_polarity);
+    let button_polarity = config.button.unwrap_or(button_polarity);
+    let calibration = config.calibration.unwrap_or(light::CALIBRATION);
     let peripherals = Peripherals {
         led: board::led(led, led_polarity),
         button: board::button(button, button_polarity),
-        light: Photoresistor::new(chip.ADC1, light, settings.calibration),
+        light: Photoresistor::new(chip.ADC1, light, calibration),
     };
-    let network = Network::new(stack, &settings.hub_host, settings.hub_port, watchdog);
-    let choices = capteur_node::Settings {
-        led: led_polarity,
-        button: button_polarity,
-        light_interval: settings.light_interval,
-        ..capteur_node::Settings::new(mac)
-    };
+    let network = Network::new(stack, config.host(), config.port());
+    let mut settings = Settings::new(mac);
+    settings.led = led_polarity;
+    settings.button = button_polarity;
+    if let Some(interval) = config.interval {
+        settings.light_interval = Duration::from_millis(interval.as_millis().into());
+    }
     log::info!("this is {mac}, a {name} on an {}", board::CHIP);
-    let node = NODE.init(Node::new(network, peripherals, choices, Rng::new().random()));
-    node.run(|phase| {
-        watchdog.feed();
-        match phase {
-            Phase::Online(name) => log::info!("online as {name}"),
-            phase => log::info!("{phase:?}"),
-        }
-    })
-    .await
+    let node = NODE.init(Node::new(network, peripherals, settings, Rng::new().random()));
+    node.run(Vitals::new(watchdog)).await
 }
 
 /// Says for ever why the board can't start: only other settings help.

@@ -1,16 +1,14 @@
 //! TCP/IP over the radio, and the way to the hub.
 
-use crate::watchdog::Watchdog;
 use capteur_node::Connector;
 use capteur_protocol::Mac;
 use core::fmt::Write as _;
 use embassy_net::{
     DhcpConfig, Runner, Stack, StackResources,
     dns::{self, DnsQueryType},
-    tcp::{self, ConnectError, TcpSocket},
+    tcp::{ConnectError, TcpSocket},
 };
 use embassy_time::Duration;
-use embedded_io_async::{ErrorType, Read, Write};
 use esp_hal::rng::Rng;
 use esp_radio::wifi::Interface;
 
@@ -53,19 +51,13 @@ pub(crate) struct Network {
     /// A name or an IPv4 address.
     host: &'static str,
     port: u16,
-    watchdog: &'static Watchdog,
     rx: [u8; BUFFER],
     tx: [u8; BUFFER],
 }
 
 impl Network {
-    pub(crate) fn new(
-        stack: Stack<'static>,
-        host: &'static str,
-        port: u16,
-        watchdog: &'static Watchdog,
-    ) -> Self {
-        Self { stack, host, port, watchdog, rx: [0; BUFFER], tx: [0; BUFFER] }
+    pub(crate) fn new(stack: Stack<'static>, host: &'static str, port: u16) -> Self {
+        Self { stack, host, port, rx: [0; BUFFER], tx: [0; BUFFER] }
     }
 }
 
@@ -83,11 +75,13 @@ pub(crate) enum NoWay {
 }
 
 impl Connector for Network {
-    type Stream<'a> = Stream<'a>;
+    /// Its flush ends when the hub has acknowledged everything, so that nothing is lost with a drop.
+    /// Dropped, it is forgotten: what the hub still sends is answered with a reset.
+    type Stream<'a> = TcpSocket<'a>;
     type Error = NoWay;
 
     /// Waits for an address of our own, and finds the hub's each time anew: it may have moved.
-    async fn open(&mut self) -> Result<Stream<'_>, NoWay> {
+    async fn open(&mut self) -> Result<TcpSocket<'_>, NoWay> {
         self.stack.wait_config_up().await;
         // Asks by multicast DNS (RFC 6762) for a name that ends in `.local`.
         let addresses = self.stack.dns_query(self.host, DnsQueryType::A).await;
@@ -96,39 +90,6 @@ impl Connector for Network {
         socket.set_timeout(Some(SILENCE));
         socket.set_nagle_enabled(false);
         socket.connect((address, self.port)).await.map_err(NoWay::Connect)?;
-        Ok(Stream { socket, watchdog: self.watchdog })
-    }
-}
-
-/// A connection to the hub, whose transfers are signs of progress.
-///
-/// Dropped, it is forgotten: what the hub still sends is answered with a reset.
-pub(crate) struct Stream<'a> {
-    socket: TcpSocket<'a>,
-    watchdog: &'static Watchdog,
-}
-
-impl ErrorType for Stream<'_> {
-    type Error = tcp::Error;
-}
-
-impl Read for Stream<'_> {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, tcp::Error> {
-        let count = self.socket.read(buffer).await?;
-        self.watchdog.feed();
-        Ok(count)
-    }
-}
-
-impl Write for Stream<'_> {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, tcp::Error> {
-        let count = self.socket.write(bytes).await?;
-        self.watchdog.feed();
-        Ok(count)
-    }
-
-    /// Waits until the hub has acknowledged everything: a connection may be dropped after that.
-    async fn flush(&mut self) -> Result<(), tcp::Error> {
-        self.socket.flush().await
+        Ok(socket)
     }
 }

@@ -7,14 +7,12 @@ use esp_hal::{
     time::Duration,
 };
 
-/// More than the longest that the logic is quiet while all is well: a pause after a failure, at most
-/// 30 seconds, and an attempt to reach the hub, at most 10.
-const TIMEOUT: Duration = Duration::from_secs(90);
+/// Three times as long as the logic is quiet at most while all is well.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The watchdog of the chip's real-time part, which runs on when everything else hangs.
 ///
-/// Nothing feeds it by the clock. It is fed where the logic gets somewhere: at each of its turns,
-/// and with each transfer from or to the hub.
+/// Nothing feeds it by the clock: it is fed when the logic says that it has got somewhere.
 pub(crate) struct Watchdog(RefCell<Rtc<'static>>);
 
 impl Watchdog {
