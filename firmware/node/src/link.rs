@@ -19,8 +19,9 @@ use minimq::{
 /// the rest is for properties. The broker is told, and keeps anything larger to itself.
 const RX_LEN: usize = 256;
 
-/// Room for eight unacknowledged packets of at most 70 bytes beside the CONNECT with its will.
-const TX_LEN: usize = 768;
+/// Room for seven unacknowledged packets of at most 70 bytes and one of the backlog's 230 beside the
+/// CONNECT with its will, which keeps its own.
+const TX_LEN: usize = 1024;
 
 /// What the MQTT client works in. Lives as long as the board and is lent to each connection.
 #[derive(Debug)]
@@ -176,6 +177,23 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
                 Ok(None)
             }
         }
+    }
+
+    /// Publishes one more message and waits until the hub has it, or until it takes too long.
+    pub(crate) async fn say_last(&mut self, message: &DeviceMessage) {
+        let timeout = self.timeout;
+        let said = async {
+            while !self.can_publish(message.topic()) {
+                self.next().await?;
+            }
+            let op = self.publish(message).await?;
+            while op.is_some_and(|op| self.is_pending(op)) {
+                self.next().await?;
+            }
+            Ok::<_, Fault>(())
+        };
+        // The connection ends either way, and its will says the same.
+        let _ = with_timeout(timeout, said).await;
     }
 
     /// Ends the connection in order: the broker forgets the will.
