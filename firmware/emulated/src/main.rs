@@ -23,10 +23,10 @@ mod pins;
 mod start;
 mod uart;
 
-use capteur_node::{Node, Peripherals, Settings};
-use capteur_protocol::{Config, Mac, config};
+use capteur_node::{Node, Peripherals, Phase, Settings, Supervisor};
+use capteur_protocol::{Config, Info, Mac, config};
 use embassy_futures::join::join;
-use embassy_time::Duration;
+use embassy_time::{Duration, Instant};
 use network::Network;
 use nic::Nic;
 use pins::{Button, Led, Ramp};
@@ -60,5 +60,23 @@ extern "C" fn main() -> ! {
     // One board needs no spread of its retries, and a test is better off with the same each time.
     let node = NODE.init(Node::new(network, peripherals, settings, 1));
     log::info!("this is {mac}");
-    match clock::run(join(runner.run(), node.run(|phase| log::info!("{phase:?}")))) {}
+    match clock::run(join(runner.run(), node.run(Vitals))) {}
+}
+
+/// Writes the logic's turns into the log, and tells the hub what this is.
+struct Vitals;
+
+impl Supervisor for Vitals {
+    fn phase(&mut self, phase: Phase<'_>) {
+        log::info!("{phase:?}");
+    }
+
+    fn info(&mut self) -> Option<Info> {
+        Some(Info {
+            firmware: env!("CARGO_PKG_VERSION").parse().ok(),
+            chip: "qemu-virt".parse().ok(),
+            uptime_s: Instant::now().as_secs().try_into().ok(),
+            ..Info::default()
+        })
+    }
 }

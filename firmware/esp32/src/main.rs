@@ -126,6 +126,6 @@ async fn stuck(watchdog: &Watchdog, why: fmt::Arguments<'_>) -> ! {
 ///
 /// `esp-backtrace` calls it by this name.
 #[unsafe(no_mangle)]
-fn custom_halt() -> ! {
+extern "Rust" fn custom_halt() -> ! {
     esp_hal::system::software_reset()
 }
