@@ -48,7 +48,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 /// Ends QEMU with status 1.
 fn exit_with_failure() -> ! {
-    /// The machine's "test finisher" (SiFive's `test0`), and its word for failure with a status of 1.
+    /// The machine's "test finisher" (`sifive_test`), and its word for failure with a status of 1.
     const FINISHER: *mut u32 = 0x0010_0000 as *mut u32;
     const FAILED: u32 = 0x3333 | (1 << 16);
     // SAFETY: the machine has this register at this address, and no memory of ours is there.
