@@ -5,21 +5,40 @@
 //! - [`arguments`]: what can be said on the command line
 //! - `serve`: the hub under a service manager
 //! - `demo`: the hub with simulated boards, for the first minute
+//! - `backup`: the whole store to and from one file, and compacting it
+//! - `export`: readings as a table
+//! - `source`, `remote`: the store's content, from itself or from the hub that has it open
+//! - `owner`: whose the files of a store are
 //! - `logging`: what is logged, and where to
 
 pub mod arguments;
+mod backup;
 mod demo;
+mod export;
 mod logging;
+mod owner;
+mod remote;
 mod serve;
+mod source;
 
 use crate::{
     config::{LogLevel, Settings, SettingsError},
     hub::HubError,
+    model::DeviceKey,
     simulate::{self, Options},
+    store::{StoreError, backup::BackupError, offline::OfflineError},
 };
 use arguments::{Arguments, Command, ConfigCommand, SimulateArguments};
 use clap::Parser;
-use std::{ffi::OsString, future::Future, io, path::Path, process::ExitCode, time::Duration};
+use remote::RemoteError;
+use std::{
+    ffi::OsString,
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Bad arguments or settings: `EX_USAGE` of `sysexits.h`.
@@ -32,6 +51,30 @@ enum CliError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Hub(#[from] HubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(
+        "a hub runs on the store in {path}: stop it first (systemctl stop capteur), and start it \
+         again afterwards"
+    )]
+    HubRuns { path: PathBuf },
+    #[error(
+        "there is no store in {path}: name it by the setting `store.path`, or by STATE_DIRECTORY \
+         (that of the service is in /var/lib/capteur)"
+    )]
+    NoStore { path: PathBuf },
+    #[error("no device is called {0}")]
+    UnknownDevice(DeviceKey),
+    #[error("--from is later than --to")]
+    TimesReversed,
+    #[error("interrupted")]
+    Interrupted,
     #[error("{what}: {error}")]
     Io { what: String, error: io::Error },
 }
@@ -44,7 +87,7 @@ impl CliError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Settings(_) => ExitCode::from(EXIT_USAGE),
+            Self::Settings(_) | Self::TimesReversed => ExitCode::from(EXIT_USAGE),
             _ => ExitCode::FAILURE,
         }
     }
@@ -93,6 +136,27 @@ fn dispatch(command: Command) -> Result<(), CliError> {
             raise_file_limit();
             block_on(async { simulate_boards(arguments, stop_signal()?).await })
         }
+        Command::Backup(arguments) if arguments.verify => backup::verify(&arguments.file),
+        Command::Backup(arguments) => {
+            let settings = load(arguments.config.as_deref())?;
+            logging::start(LogLevel::Warn);
+            block_on(async { backup::save(settings, arguments, stop_signal()?).await })
+        }
+        Command::Restore(arguments) => {
+            let settings = load(arguments.config.as_deref())?;
+            logging::start(LogLevel::Warn);
+            backup::restore(&settings, &arguments)
+        }
+        Command::Compact { config } => {
+            let settings = load(config.as_deref())?;
+            logging::start(LogLevel::Warn);
+            backup::compact(&settings)
+        }
+        Command::Export(arguments) => {
+            let settings = load(arguments.config.as_deref())?;
+            logging::start(LogLevel::Warn);
+            block_on(async { export::run(settings, arguments, stop_signal()?).await })
+        }
         Command::Config(ConfigCommand::Check { config }) => {
             load(config.as_deref())?;
             Ok(())
@@ -129,6 +193,12 @@ async fn simulate_boards(
 fn print(text: &str) -> Result<(), CliError> {
     use std::io::Write;
     io::stdout().write_all(text.as_bytes()).map_err(CliError::io("can't write"))
+}
+
+/// Writes to the standard error.
+#[expect(clippy::print_stderr, reason = "the command's own messages")]
+fn print_error(text: &str) {
+    eprint!("{text}");
 }
 
 fn block_on<F>(work: F) -> Result<(), CliError>

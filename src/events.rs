@@ -136,7 +136,8 @@ impl Events {
         }
     }
 
-    /// Adds an event. Called by one task only, under the lock of the state that the event tells about.
+    /// Adds an event. One about a device comes from one task only, under the lock of the state that
+    /// it tells about.
     pub fn publish(&self, event: Event) {
         let mut ring = self.shared.ring();
         ring.sequence += 1;

@@ -1,21 +1,30 @@
 //! Builds the rooms, ties them and stops them.
 
 use crate::{
+    addresses::{self, Addresses},
     api,
     broker::{Broker, BrokerEnded, StartError},
     config::{self, Settings},
     events::Events,
     model::{Clock, DeviceState},
-    registry::{self, DeviceError},
-    store::{self, Store, StoreError},
+    nightly::{self, Nightly},
+    registry::{self, DeviceError, Registry},
+    store::{self, Contents, Store, StoreError},
     supervisor::Supervisor,
 };
-use serde::Serialize;
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -24,6 +33,9 @@ const EVENTS_REMEMBERED: usize = 1024;
 
 /// How many connections may wait to be accepted: a whole house of boards after a power cut.
 const BACKLOG: u32 = 4096;
+
+/// How often a store for which there is no room is tried to be opened.
+const ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// The longest time that each step of a graceful stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,15 +47,6 @@ pub struct Listeners {
     pub mqtt: TcpListener,
     /// For the API and the page.
     pub http: TcpListener,
-}
-
-/// The addresses that the listeners got, as `--addresses-file` holds them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Addresses {
-    /// For the boards.
-    pub mqtt: SocketAddr,
-    /// For the API and the page.
-    pub http: SocketAddr,
 }
 
 impl Listeners {
@@ -146,17 +149,24 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
     let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
-    let options = store::Options {
-        commit_interval: Duration::from_millis(settings.store.flush_ms),
-        retention: retention(&settings.store.retention),
-        clock: Arc::clone(&clock),
-        ..store::Options::default()
+    let options = options(&settings.store, Arc::clone(&clock));
+    tokio::pin!(shutdown);
+    let opened = tokio::select! {
+        () = &mut shutdown => None,
+        opened = open_store(&settings.store.path, options, &supervisor) => Some(opened?),
     };
-    let path = settings.store.path.clone();
-    let (store, contents) =
-        tokio::task::spawn_blocking(move || Store::open(&path, &options)).await??;
+    // Told to stop while it waits for room.
+    let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
+    let told = tell_addresses(&listeners, &settings.store.path);
+    let (nightly, backups) = Nightly::new(nightly::Parts::of(
+        &settings.store,
+        store.clone(),
+        !contents.devices.is_empty(),
+        Arc::clone(&clock),
+    ));
 
+    let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
     let (stop, stopped) = watch::channel(Stage::Running);
@@ -181,6 +191,8 @@ pub async fn run(
         events,
         broker: broker.clone(),
         clock,
+        backups,
+        recovery,
         settings: settings.http.clone(),
         mqtt_port,
     };
@@ -191,19 +203,12 @@ pub async fn run(
     let mut registry_task = tokio::spawn(registry_task);
     let mut api =
         tokio::spawn(api::serve(listeners.http, context, reached(stopped.clone(), Stage::Front)));
+    let nightly = tokio::spawn(nightly.run(reached(stopped.clone(), Stage::Front)));
     supervisor.ready("running");
 
-    let probe = || async {
-        broker.probe().await.map_err(|error| error.to_string())?;
-        registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
-        store.flush().await.map_err(|error| error.to_string())?;
-        let devices = registry.stats().devices;
-        let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
-        Ok::<_, String>(format!("{online} of {} devices online", devices.values().sum::<usize>()))
-    };
-    let watch = supervisor.watch(probe);
+    let watch = supervisor.watch(|| probe(&broker, &registry, &store));
     tokio::select! {
-        () = shutdown => {}
+        () = &mut shutdown => {}
         () = watch => {}
         ended = &mut front => ended??,
         ended = &mut registry_task => ended??,
@@ -224,6 +229,8 @@ pub async fn run(
     if registry.is_err() {
         warn!("the registry did not end in time");
     }
+    // Before the lock on the store goes: the next hub writes its own.
+    let _ = fs::remove_file(&told);
     store.close().await?;
     // A stop that lost something is a failure, but the store is closed all the same.
     if let Ok(ended) = front {
@@ -235,8 +242,48 @@ pub async fn run(
     if timeout(STOP_TIMEOUT, api).await.is_err() {
         warn!("some requests did not end in time");
     }
+    // A backup under way has ended with the store.
+    if timeout(STOP_TIMEOUT, nightly).await.is_err() {
+        warn!("the nightly backup did not end in time");
+    }
     info!("stopped");
     Ok(())
+}
+
+/// Opens the store. Where the disk is so full that it can't be opened, waits until there is room:
+/// to end, and to be started again every second, would make neither room nor sense.
+async fn open_store(
+    path: &Path,
+    options: store::Options,
+    supervisor: &Supervisor,
+) -> Result<(Store, Contents), HubError> {
+    let (path, options) = (Arc::<Path>::from(path), Arc::new(options));
+    let mut told = false;
+    loop {
+        let (path, options) = (Arc::clone(&path), Arc::clone(&options));
+        match tokio::task::spawn_blocking(move || Store::open(&path, &options)).await? {
+            Err(error) if error.is_full() => {
+                if !told {
+                    warn!("the disk is full: waiting for room to open the store: {error}");
+                    told = true;
+                }
+                supervisor.waiting("the disk is full: waiting for room", ROOM_RETRY);
+                sleep(ROOM_RETRY).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// What the settings say of the store.
+fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
+    store::Options {
+        commit_interval: Duration::from_millis(settings.flush_ms),
+        retention: retention(&settings.retention),
+        min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
+        clock,
+        ..store::Options::default()
+    }
 }
 
 /// What the settings say of how long what is kept.
@@ -255,6 +302,27 @@ fn retention(settings: &config::Retention) -> store::Retention {
         log: limit(log_days, log_mb),
         total_bytes: limit(0, total_mb).bytes,
     }
+}
+
+/// Tells other commands on this store where the hub is; they only do not find it where that fails.
+/// Returns the file.
+fn tell_addresses(listeners: &Listeners, store: &Path) -> PathBuf {
+    let file = store.join(addresses::FILE);
+    let told = listeners.addresses().and_then(|addresses| addresses.write(&file));
+    if let Err(error) = told {
+        warn!("can't write {}: {error}", file.display());
+    }
+    file
+}
+
+/// Asks every room for progress; how many devices are online.
+async fn probe(broker: &Broker, registry: &Registry, store: &Store) -> Result<String, String> {
+    broker.probe().await.map_err(|error| error.to_string())?;
+    registry.probe().await.map_err(|error: DeviceError| error.to_string())?;
+    store.flush().await.map_err(|error| error.to_string())?;
+    let devices = registry.stats().devices;
+    let online = devices.get(DeviceState::Online.as_str()).copied().unwrap_or_default();
+    Ok(format!("{online} of {} devices online", devices.values().sum::<usize>()))
 }
 
 /// How far the stop has got.

@@ -30,6 +30,13 @@ impl Supervisor {
         self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
+    /// The hub is not up yet, for a reason that is not its own; it will say so again within `soon`.
+    pub fn waiting(&self, status: &str, soon: Duration) {
+        // Twice as long, so that what is said in time also gets there in time.
+        let micros = u32::try_from((soon * 2).as_micros()).unwrap_or(u32::MAX);
+        self.tell(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(status)]);
+    }
+
     /// The hub is going down.
     pub fn stopping(&self) {
         self.tell(&[NotifyState::Stopping]);
@@ -116,6 +123,21 @@ mod tests {
         stuck.store(false, Ordering::Relaxed);
         assert!(timeout(run, &mut watch).await.is_err());
         assert!(beats() > 5, "it recovers when the work goes on");
+    }
+
+    #[test]
+    fn a_hub_that_waits_asks_for_more_time_than_it_takes_to_ask_again() {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&told);
+        let supervisor = Supervisor {
+            notify: Box::new(move |states| {
+                heard.lock().unwrap().extend(states.iter().map(ToString::to_string));
+                Ok(())
+            }),
+            watchdog: None,
+        };
+        supervisor.waiting("no room", Duration::from_secs(5));
+        assert_eq!(*told.lock().unwrap(), ["EXTEND_TIMEOUT_USEC=10000000", "STATUS=no room"]);
     }
 
     #[tokio::test(start_paused = true)]

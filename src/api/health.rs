@@ -5,8 +5,9 @@ use super::{
     query::Query,
     reply,
     request::{self, Request},
+    storage,
 };
-use crate::model::{Device, DeviceState};
+use crate::model::{Device, DeviceState, Storage};
 use serde::Serialize;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
@@ -93,12 +94,14 @@ pub(super) struct Health {
     broker: Part,
     /// The session logic: its task answers.
     registry: Part,
-    /// The store: a write reached the medium.
+    /// The store: a write reached the medium, and readings are recorded.
     store: Part,
     /// The TCP port that boards connect to, for the page to tell people.
     mqtt_port: u16,
     /// How many devices are in each state.
     devices: DeviceCounts,
+    /// What is kept, how much room there is, and what the card has been through.
+    storage: Storage,
 }
 
 /// What the last probes found; asked one at a time.
@@ -121,6 +124,17 @@ impl Parts {
             part(PROBE_TIMEOUT, context.store.flush()),
         );
         Self { broker, registry, store }
+    }
+
+    /// A store that works and does not record does not do its work.
+    fn observe(&mut self, storage: &Storage) {
+        if !storage.recording && self.store.status == Status::Ok {
+            let needed = storage.needed_bytes.unwrap_or_default() / 1_000_000;
+            let detail = format!(
+                "the disk is nearly full: readings are not recorded until {needed} MB are free"
+            );
+            self.store = Part { status: Status::Failing, detail: Some(detail) };
+        }
     }
 
     fn status(&self) -> Status {
@@ -175,7 +189,7 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 
 /// Shows whether the hub does its work.
 #[utoipa::path(get, path = "/api/v1/health", operation_id = "showHealth", tag = "monitoring", responses(
-    (status = 200, description = "Broker, registry and store work", body = Health),
+    (status = 200, description = "Broker, registry and store work; readings are recorded", body = Health),
     (status = 503, description = "One of them doesn't", body = Health),
 ))]
 pub(super) async fn show(request: &Request) -> Response {
@@ -183,7 +197,9 @@ pub(super) async fn show(request: &Request) -> Response {
         return problem.into_response();
     }
     let api = &request.api;
-    let parts = api.probes.parts(api).await;
+    let mut parts = api.probes.parts(api).await;
+    let storage = storage::gather(&api.context);
+    parts.observe(&storage);
     let (devices, _) = api.context.registry.snapshot();
     let status = parts.status();
     let code = match status {
@@ -199,6 +215,7 @@ pub(super) async fn show(request: &Request) -> Response {
         store: parts.store,
         mqtt_port: api.context.mqtt_port,
         devices: DeviceCounts::of(&devices),
+        storage,
     };
     reply::json(code, &health)
 }
@@ -227,5 +244,19 @@ mod tests {
         assert_eq!(parts.status(), Status::Ok);
         parts.registry = failing;
         assert_eq!(parts.status(), Status::Failing);
+    }
+
+    #[test]
+    fn a_store_that_does_not_record_fails() {
+        let ok = Part { status: Status::Ok, detail: None };
+        let mut parts = Parts { broker: ok.clone(), registry: ok.clone(), store: ok };
+        let mut storage = Storage { recording: true, time_uncertain: true, ..Storage::default() };
+        parts.observe(&storage);
+        assert_eq!(parts.status(), Status::Ok);
+        storage.recording = false;
+        storage.needed_bytes = Some(281_600_000);
+        parts.observe(&storage);
+        assert_eq!(parts.status(), Status::Failing);
+        assert!(parts.store.detail.unwrap().contains("until 281 MB are free"));
     }
 }

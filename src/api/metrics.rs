@@ -5,6 +5,7 @@
 //! - `text`: the format
 //! - `process`: what the kernel knows of this process
 //! - `rooms`: what the rooms below count
+//! - `storage`: how the store is
 //!
 //! Names follow the conventions of Prometheus: the prefix `capteur_`, base units, `_total` on
 //! counters. Labels are bounded: devices are labelled by MAC, and only the first
@@ -13,6 +14,7 @@
 
 mod process;
 mod rooms;
+mod storage;
 mod text;
 
 use self::text::{Kind, Text};
@@ -99,6 +101,7 @@ fn render(api: &Api) -> String {
     rooms::broker(&mut text, &api.context.broker.stats());
     rooms::registry(&mut text, &api.context.registry.stats());
     rooms::store(&mut text, &api.context.store.stats());
+    storage::write(&mut text, &super::storage::gather(&api.context));
     let (listed, _) = api.context.registry.snapshot();
     devices(&mut text, &listed);
     stream(&mut text, api);
@@ -201,6 +204,7 @@ mod tests {
             joined_at: None,
             left_at: None,
             channels,
+            replaced: None,
         };
         let mut text = Text::default();
         devices(&mut text, &[device]);

@@ -10,16 +10,20 @@
 //! - `query`, `body`: parameters and JSON bodies, refused by the name of what is wrong
 //! - `paging`: answers that are cut, and the link to the rest
 //! - `reply`: answers, and the headers that all of them carry
-//! - `devices`, `led`, `commands`, `readings`, `log`: the resources
+//! - `devices`, `replacement`, `led`, `commands`, `readings`, `log`, `export`, `backup`: the
+//!   resources
 //! - `stream`: the live stream as server-sent events
 //! - `health`, `metrics`: for monitors
+//! - `storage`: how the store is, for these three
 //! - `openapi`: the description of all of this, from the code
 //! - `page`: the files of the live page, built into the binary
 
+mod backup;
 mod body;
 mod caller;
 mod commands;
 mod devices;
+mod export;
 mod guard;
 mod health;
 mod led;
@@ -31,9 +35,11 @@ mod paging;
 mod problem;
 mod query;
 mod readings;
+mod replacement;
 mod reply;
 mod request;
 pub mod server;
+mod storage;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -41,7 +47,13 @@ mod tests;
 pub use server::serve;
 
 use crate::{
-    broker::Broker, config, events::Events, model::Clock, registry::Registry, store::Store,
+    broker::Broker,
+    config,
+    events::Events,
+    model::Clock,
+    nightly::LastBackup,
+    registry::Registry,
+    store::{Recovery, Store},
 };
 use std::{fmt, sync::Arc};
 use tokio::{
@@ -63,6 +75,10 @@ pub struct Context {
     pub broker: Broker,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// What became of the nightly backup.
+    pub backups: watch::Receiver<LastBackup>,
+    /// The last recovery of the store, as long as the damaged one is kept.
+    pub recovery: Option<Arc<Recovery>>,
     /// `[http]`.
     pub settings: config::Http,
     /// The TCP port that boards connect to.
@@ -83,6 +99,8 @@ struct Api {
     probes: health::Probes,
     /// One permit for each server-sent event stream that may still be opened.
     streams: Arc<Semaphore>,
+    /// One permit for each export that may still be started.
+    exports: Arc<Semaphore>,
     /// Becomes `true` when the hub stops; streams end then, since nothing else would end them.
     stopping: watch::Receiver<bool>,
 }
@@ -95,6 +113,7 @@ impl Api {
             figures: metrics::Figures::default(),
             probes: health::Probes::default(),
             streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             stopping,
         })
     }
@@ -104,10 +123,13 @@ impl Api {
 fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
     let resources = [
         devices::routes(api),
+        replacement::routes(api),
         led::routes(api),
         commands::routes(api),
         readings::routes(api),
         log::routes(api),
+        export::routes(api),
+        backup::routes(api),
         stream::routes(api),
         health::routes(api),
         openapi::routes(api),

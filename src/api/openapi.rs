@@ -7,7 +7,7 @@ use super::{
     reply,
     request::{self, Request},
 };
-use crate::model::{Command, Device, LogEntry};
+use crate::model::{Command, Device, LogEntry, Storage};
 use std::sync::{Arc, LazyLock};
 use utoipa::{
     Modify, OpenApi, ToSchema,
@@ -32,10 +32,14 @@ use warp::{
         super::devices::show,
         super::devices::rename,
         super::devices::forget,
+        super::replacement::replace,
+        super::replacement::undo,
         super::led::switch,
         super::commands::show,
         super::readings::show,
         super::log::show,
+        super::export::download,
+        super::backup::download,
         super::stream::open,
         super::health::show,
         super::metrics::show,
@@ -49,6 +53,7 @@ use warp::{
         Command,
         LogEntry,
         super::stream::Snapshot,
+        Storage,
     )),
     modifiers(&ChannelsInDevice),
     tags(

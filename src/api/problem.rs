@@ -148,6 +148,11 @@ impl From<DeviceError> for Problem {
         match error {
             DeviceError::Unknown(_) => Self::new(Kind::UNKNOWN_DEVICE, detail),
             DeviceError::NameTaken(_) => Self::field(Kind::NAME_TAKEN, "name", detail),
+            DeviceError::MacTaken { .. } => Self::new(Kind::MAC_TAKEN, detail),
+            DeviceError::FormerNameTaken { .. } => Self::new(Kind::NAME_TAKEN, detail),
+            DeviceError::SameBoard { .. } => Self::field(Kind::SAME_BOARD, "mac", detail),
+            DeviceError::Replaced(_) => Self::new(Kind::BOARD_REPLACED, detail),
+            DeviceError::NotReplaced(_) => Self::new(Kind::NOT_REPLACED, detail),
             DeviceError::Online(_) => Self::new(Kind::DEVICE_ONLINE, detail),
             DeviceError::NotOnline(_) => Self::new(Kind::DEVICE_OFFLINE, detail),
             DeviceError::Busy => Self::new(Kind::BUSY, detail).retry_after(soon),
@@ -158,6 +163,10 @@ impl From<DeviceError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::BackupRunning) {
+            return Self::new(Kind::BACKUP_RUNNING, error.to_string())
+                .retry_after(Duration::from_mins(1));
+        }
         tracing::error!(%error, "the store can't be read");
         Self::new(Kind::UNAVAILABLE, "the store can't be read now")
             .retry_after(Duration::from_secs(1))
@@ -218,10 +227,16 @@ mod tests {
     #[test]
     fn every_failure_of_a_call_on_a_device_has_its_status() {
         let name: capteur_protocol::Name = "capteur01".parse().unwrap();
+        let mac = capteur_protocol::Mac([1, 2, 3, 4, 5, 6]);
         let key = crate::model::DeviceKey::Name("x".into());
         for (error, status) in [
             (DeviceError::Unknown(key), 404),
             (DeviceError::NameTaken(name.clone()), 409),
+            (DeviceError::MacTaken { mac, holder: name.clone() }, 409),
+            (DeviceError::FormerNameTaken { name: name.clone(), mac }, 409),
+            (DeviceError::SameBoard { name: name.clone(), mac }, 409),
+            (DeviceError::Replaced(name.clone()), 409),
+            (DeviceError::NotReplaced(name.clone()), 404),
             (DeviceError::Online(name.clone()), 409),
             (DeviceError::NotOnline(name), 409),
             (DeviceError::Busy, 503),

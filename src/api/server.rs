@@ -3,7 +3,7 @@
 //! warp answers requests; its own server is not used, since it lets a connection take for ever to
 //! send a head, accepts any number of them, and waits for the slowest when the hub stops.
 
-use super::{Api, Context, caller::Caller, routes};
+use super::{Api, Context, caller::Caller, routes, storage};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -54,6 +54,7 @@ pub async fn serve(
 ) {
     let (stop, stopping) = watch::channel(false);
     let api = Api::new(context, stopping);
+    let told = tokio::spawn(storage::watch(Arc::clone(&api)));
     let service = TowerToHyperService::new(warp::service(routes(&api)));
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -72,7 +73,8 @@ pub async fn serve(
         };
         api.figures.connected();
         watch_peer(&stream);
-        let connection = connection(stream, Caller::at(peer.ip()), service.clone());
+        let own = stream.local_addr().ok().map(|own| own.ip());
+        let connection = connection(stream, Caller::at(peer.ip(), own), service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // Mostly a peer that went away in the middle: nothing to act on.
@@ -88,6 +90,9 @@ pub async fn serve(
         tracing::warn!("HTTP requests still under way are cut");
     }
     connections.shutdown().await;
+    if let Err(error) = told.await {
+        tracing::error!(%error, "the live stream was not told of the store");
+    }
 }
 
 /// The next connection, once there is room for it.

@@ -9,10 +9,11 @@ use super::{
     problem::{self, Kind, Problem},
     query::Query,
     request::{self, Request},
+    storage,
 };
 use crate::{
     events::{Cursor, Events, Follower, Published},
-    model::Device,
+    model::{Device, Storage},
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
@@ -67,8 +68,10 @@ pub(super) fn routes(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 ///
 /// `snapshot` comes first on a fresh connection. Then come `device` (a Device, on any change of
 /// state, name or record), `reading` (`mac`, `name`, `channel`, `value`, `at`), `removed` (`mac`)
-/// and `command` (a Command). `Last-Event-ID` replays what was missed; where that is no longer
-/// possible, and where a reader is too slow, a `snapshot` comes instead.
+/// and `command` (a Command). `storage` (a Storage) tells that readings are recorded again or no
+/// longer, and that the time of day is certain or no longer; it also follows a `snapshot` where one
+/// of these is amiss, or a damaged store was recovered. `Last-Event-ID` replays what was missed;
+/// where that is no longer possible, and where a reader is too slow, a `snapshot` comes instead.
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "followEvents", tag = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
     responses(
@@ -91,7 +94,8 @@ pub(super) fn open(request: &Request) -> Result<Response, Problem> {
             api.figures.snapshot_sent();
             // Holds the permit as long as the stream lives.
             let _ = &permit;
-            api.context.registry.snapshot()
+            let (devices, cursor) = api.context.registry.snapshot();
+            Start { devices, cursor, storage: storage::gather(&api.context) }
         }
     };
     let last = last_event_id(&request.headers);
@@ -111,6 +115,15 @@ fn headed(mut response: Response) -> Response {
 /// Where the caller was; `None` where it doesn't say, or says something else than what we gave it.
 fn last_event_id(headers: &HeaderMap) -> Option<Cursor> {
     headers.get("last-event-id")?.to_str().ok()?.trim().parse().ok()
+}
+
+/// What a stream begins with.
+struct Start {
+    devices: Vec<Device>,
+    /// The place in the stream that these devices have.
+    cursor: Cursor,
+    /// As it is there, or a little later: told again then.
+    storage: Storage,
 }
 
 /// A stream under way.
@@ -133,7 +146,7 @@ fn frames<S>(
     stopping: watch::Receiver<bool>,
 ) -> impl Stream<Item = Bytes> + Send + Sync
 where
-    S: Fn() -> (Vec<Device>, Cursor) + Send + Sync,
+    S: Fn() -> Start + Send + Sync,
 {
     let follower = last.and_then(|cursor| events.follow(cursor));
     let mut heartbeat = interval(beat);
@@ -146,7 +159,7 @@ where
     })
 }
 
-impl<S: Fn() -> (Vec<Device>, Cursor)> Progress<S> {
+impl<S: Fn() -> Start> Progress<S> {
     /// Waits for something to send, and puts it into the buffer; `false` when the hub stops.
     async fn fill(&mut self) -> bool {
         let Some(follower) = &mut self.follower else {
@@ -181,11 +194,15 @@ impl<S: Fn() -> (Vec<Device>, Cursor)> Progress<S> {
         if *self.stopping.borrow() {
             return false;
         }
-        let (devices, cursor) = (self.snapshots)();
+        let Start { devices, cursor, storage } = (self.snapshots)();
         // Nothing is lost in between but when a whole ring of events comes in this instant: the
         // next read finds out, and asks for another snapshot.
         self.follower = self.events.follow(cursor);
-        put_snapshot(&mut self.buffer, cursor, devices);
+        put(&mut self.buffer, "snapshot", cursor, &Snapshot { devices });
+        // Who hears nothing of it after a snapshot takes all to be well.
+        if !storage.is_well() {
+            put(&mut self.buffer, "storage", cursor, &storage);
+        }
         true
     }
 }
@@ -202,10 +219,10 @@ fn put_event(buffer: &mut BytesMut, event: &Published) {
     );
 }
 
-fn put_snapshot(buffer: &mut BytesMut, cursor: Cursor, devices: Vec<Device>) {
-    let _ = write!(buffer.writer(), "event: snapshot\nid: {cursor}\ndata: ");
-    if let Err(error) = serde_json::to_writer(buffer.writer(), &Snapshot { devices }) {
-        tracing::error!(%error, "a snapshot can't be printed");
+fn put(buffer: &mut BytesMut, name: &str, cursor: Cursor, data: &impl Serialize) {
+    let _ = write!(buffer.writer(), "event: {name}\nid: {cursor}\ndata: ");
+    if let Err(error) = serde_json::to_writer(buffer.writer(), data) {
+        tracing::error!(%error, name, "an event can't be printed");
     }
     buffer.extend_from_slice(b"\n\n");
 }
@@ -227,17 +244,24 @@ mod tests {
 
     struct Harness {
         events: Events,
+        storage: Storage,
         stop: watch::Sender<bool>,
     }
 
     impl Harness {
         fn new(capacity: usize) -> Self {
-            Self { events: Events::new(BOOT, capacity), stop: watch::Sender::new(false) }
+            let storage = Storage { recording: true, ..Storage::default() };
+            Self { events: Events::new(BOOT, capacity), storage, stop: watch::Sender::new(false) }
         }
 
         fn connect(&self, last: Option<Cursor>) -> Pin<Box<dyn Stream<Item = Bytes> + Send>> {
             let events = self.events.clone();
-            let snapshots = move || (Vec::new(), events.cursor());
+            let storage = self.storage.clone();
+            let snapshots = move || Start {
+                devices: Vec::new(),
+                cursor: events.cursor(),
+                storage: storage.clone(),
+            };
             let beat = Duration::from_millis(5);
             Box::pin(frames(self.events.clone(), snapshots, last, beat, self.stop.subscribe()))
         }
@@ -266,6 +290,20 @@ mod tests {
         assert_eq!(
             sent(&mut stream),
             "event: removed\nid: 5-2\ndata: {\"mac\":\"00:00:00:00:00:02\"}\n\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_followed_by_what_is_amiss_with_the_store() {
+        let mut hub = Harness::new(8);
+        hub.storage.time_uncertain = true;
+        hub.events.publish(removed(1));
+        let text = sent(&mut hub.connect(None));
+        let (_, storage) = text.split_once("event: storage\n").unwrap();
+        assert!(storage.starts_with("id: 5-1\ndata: {\"recording\":true,"), "{text}");
+        assert!(
+            storage.ends_with("}\n\n") && storage.contains("\"time_uncertain\":true"),
+            "{text}"
         );
     }
 

@@ -1,17 +1,21 @@
 //! The API over real connections.
 
-use super::{Context, serve, stream::STREAMS_MAX};
+use super::{
+    Api, Context, caller::Caller, export::EXPORTS_MAX, routes, serve, stream::STREAMS_MAX,
+};
 use crate::{
     broker::Broker,
     config::{self, Settings},
     events::Events,
-    model::{Clock, Event, SystemClock},
+    model::{Clock, DeviceId, Event, LogEntry, LogKind, SystemClock, Timestamp},
+    nightly::LastBackup,
     registry,
-    store::{self, Store},
+    store::{self, Change, Store, Urgency},
 };
 use bytes::BytesMut;
 use capteur_protocol::Mac;
 use futures_util::StreamExt;
+use hyper_util::service::TowerToHyperService;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::{
@@ -26,11 +30,14 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
-use warp::hyper::body::Body;
+use warp::{
+    http::Request,
+    hyper::{body::Body, service::Service},
+};
 
 /// Long enough for the slowest machine; what is waited for ends the wait.
 const LONG: Duration = Duration::from_mins(1);
@@ -69,8 +76,19 @@ fn context(events: Events, folder: &Path) -> Context {
     };
     let (registry, task) = registry::start(parts, pending());
     tokio::spawn(task);
+    let (_, backups) = tokio::sync::watch::channel(LastBackup::default());
     let settings = config::Http { hosts: vec!["hub.example".to_owned()], ..settings.http };
-    Context { registry, store, events, broker, clock, settings, mqtt_port: 1883 }
+    Context {
+        registry,
+        store,
+        events,
+        broker,
+        clock,
+        backups,
+        recovery: None,
+        settings,
+        mqtt_port: 1883,
+    }
 }
 
 struct Hub {
@@ -159,6 +177,7 @@ async fn what_is_not_there_is_a_problem_that_says_what_is_missing() {
         ("/api/v1/devices/nobody", "unknown-device"),
         ("/api/v1/devices/61:EC:ED:3B:25:B1", "unknown-device"),
         ("/api/v1/devices/nobody/log", "unknown-device"),
+        ("/api/v1/export?device=nobody", "unknown-device"),
         ("/api/v1/devices/nobody/readings/led", "unknown-device"),
         ("/api/v1/devices/nobody/readings/sound", "unknown-channel"),
         ("/api/v1/commands/1-42", "unknown-command"),
@@ -169,6 +188,10 @@ async fn what_is_not_there_is_a_problem_that_says_what_is_missing() {
     }
     let delete = hub.send(Method::DELETE, "/api/v1/devices/nobody").await;
     assert_problem(delete, 404, "unknown-device").await;
+    let replace = "/api/v1/devices/nobody/replace";
+    assert_problem(hub.send(Method::DELETE, replace).await, 404, "unknown-device").await;
+    let replace = hub.request(Method::POST, replace).body("{\"mac\":\"61:EC:ED:3B:25:B2\"}");
+    assert_problem(replace.send().await.unwrap(), 404, "unknown-device").await;
     let led = hub.request(Method::PUT, "/api/v1/devices/nobody/led").body("{\"on\":true}");
     assert_problem(led.send().await.unwrap(), 404, "unknown-device").await;
 }
@@ -179,10 +202,13 @@ async fn every_resource_says_which_methods_it_knows() {
     for (path, allow) in [
         ("/api/v1/devices", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        ("/api/v1/devices/a/replace", "POST, DELETE, OPTIONS"),
         ("/api/v1/devices/a/led", "PUT, OPTIONS"),
         ("/api/v1/devices/a/log", "GET, HEAD, OPTIONS"),
         ("/api/v1/devices/a/readings/led", "GET, HEAD, OPTIONS"),
         ("/api/v1/commands/1-1", "GET, HEAD, OPTIONS"),
+        ("/api/v1/export", "GET, HEAD, OPTIONS"),
+        ("/api/v1/backup", "GET, HEAD, OPTIONS"),
         ("/api/v1/events", "GET, HEAD, OPTIONS"),
         ("/api/v1/health", "GET, HEAD, OPTIONS"),
         ("/api/v1/openapi.json", "GET, HEAD, OPTIONS"),
@@ -190,7 +216,7 @@ async fn every_resource_says_which_methods_it_knows() {
         ("/problems/busy", "GET, HEAD, OPTIONS"),
         ("/", "GET, HEAD, OPTIONS"),
     ] {
-        let refused = hub.send(Method::POST, path).await;
+        let refused = hub.send(Method::TRACE, path).await;
         assert_eq!(refused.headers()["allow"], allow, "{path}");
         assert_problem(refused, 405, "method-not-allowed").await;
         let options = hub.send(Method::OPTIONS, path).await;
@@ -210,6 +236,12 @@ async fn head_answers_the_headers_of_get_without_a_body() {
         }
         assert!(head.bytes().await.unwrap().is_empty(), "{path}");
     }
+    for path in ["/api/v1/export", "/api/v1/backup"] {
+        let (get, head) = (hub.get(path).await, hub.send(Method::HEAD, path).await);
+        assert_eq!(head.status(), StatusCode::OK, "{path}");
+        assert_eq!(get.headers()["content-type"], head.headers()["content-type"], "{path}");
+        assert!(head.bytes().await.unwrap().is_empty(), "{path}");
+    }
     let events = hub.send(Method::HEAD, "/api/v1/events").await;
     assert_eq!(events.headers()["content-type"], "text/event-stream");
     assert!(events.bytes().await.unwrap().is_empty());
@@ -220,7 +252,13 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
     let hub = Hub::start().await;
     let put = |body: &'static str| hub.request(Method::PUT, "/api/v1/devices/a/led").body(body);
     let patch = |body: &'static str| hub.request(Method::PATCH, "/api/v1/devices/a").body(body);
+    let post =
+        |body: &'static str| hub.request(Method::POST, "/api/v1/devices/a/replace").body(body);
     for (request, status, kind, named) in [
+        (post("{}"), 400, "bad-request", "#/mac"),
+        (post("{\"mac\":5}"), 400, "bad-request", "#/mac"),
+        (post("{\"mac\":\"capteur02\"}"), 422, "invalid-mac", "#/mac"),
+        (post("{\"mac\":\"61-EC-ED-3B-25-B2\"}"), 422, "invalid-mac", "#/mac"),
         (put("{\"on\":true,\"of\":1}"), 400, "bad-request", "#/of"),
         (put("{\"on\":\"yes\"}"), 400, "bad-request", "#/on"),
         (put("{}"), 400, "bad-request", "#/on"),
@@ -241,14 +279,74 @@ async fn wrong_bodies_and_parameters_are_refused_by_name() {
         ("/api/v1/devices?x=1", "x"),
         ("/api/v1/health?x=1", "x"),
         ("/api/v1/events?x=1", "x"),
+        ("/api/v1/backup?x=1", "x"),
+        ("/api/v1/export?limit=1", "limit"),
+        ("/api/v1/export?channel=sound", "channel"),
         ("/api/v1/devices/a/readings/led?limit=0", "limit"),
+        ("/api/v1/devices/a/readings/led?resolution=1d", "resolution"),
         ("/api/v1/devices/a/log?before=yesterday", "before"),
     ] {
         let problem = assert_problem(hub.get(path).await, 400, "bad-request").await;
         assert_eq!(problem["errors"][0]["parameter"], named);
     }
-    let minutes = hub.get("/api/v1/devices/a/readings/led?resolution=1m").await;
-    assert_problem(minutes, 501, "resolution-unavailable").await;
+}
+
+/// The API without connections; its second part is to live as long.
+fn bare_api(folder: &TempDir) -> (Arc<Api>, watch::Sender<bool>) {
+    let (stop, stopping) = watch::channel(false);
+    (Api::new(context(Events::new(0, 4), folder.path()), stopping), stop)
+}
+
+async fn answer(api: &Arc<Api>, path: &str, caller: Caller) -> warp::reply::Response {
+    let request = Request::get(path).header("host", "192.0.2.1").extension(caller);
+    let service = TowerToHyperService::new(warp::service(routes(api)));
+    let Ok(response) = service.call(request.body(String::new()).unwrap()).await;
+    response
+}
+
+#[tokio::test]
+async fn a_backup_is_given_to_callers_on_the_same_machine_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, _stop) = bare_api(&folder);
+    for (address, status) in [("192.0.2.7", 403), ("192.0.2.1", 200), ("127.0.0.1", 200)] {
+        let caller = Caller::at(address.parse().unwrap(), "192.0.2.1".parse().ok());
+        let response = answer(&api, "/api/v1/backup", caller).await;
+        assert_eq!(response.status(), status, "{address}");
+        let mut body = pin!(response.into_body());
+        while poll_fn(|context| body.as_mut().poll_frame(context)).await.is_some() {}
+    }
+}
+
+#[tokio::test]
+async fn exports_are_limited_and_a_second_backup_waits_for_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, _stop) = bare_api(&folder);
+    let caller = Caller::at("127.0.0.1".parse().unwrap(), None);
+    let status = async |path: &str| answer(&api, path, caller).await.status();
+    let places = u32::try_from(EXPORTS_MAX).unwrap();
+    let places = api.exports.acquire_many(places).await.unwrap();
+    let refused = answer(&api, "/api/v1/export", caller).await;
+    assert_eq!(refused.status(), 503);
+    assert!(text(refused).await.contains("too-many-exports"));
+    drop(places);
+    assert_eq!(status("/api/v1/export").await, 200);
+
+    // Larger than what is made ahead of whoever takes it.
+    let store = &api.context.store;
+    let line = |at| {
+        let [from, to] = ["a", "b"].map(|name| name.parse().unwrap());
+        let kind = LogKind::Renamed { from, to, by: "x".repeat(1000) };
+        Change::Log(DeviceId(1), LogEntry { at: Timestamp::from_millis(at), kind })
+    };
+    store.submit((0..1000).map(line).collect(), Urgency::Now, None).await.unwrap();
+    let first = answer(&api, "/api/v1/backup", caller).await;
+    assert_eq!(first.status(), 200);
+    let second = answer(&api, "/api/v1/backup", caller).await;
+    assert_eq!(second.headers()["retry-after"], "60");
+    assert!(text(second).await.contains("backup-running"));
+    drop(first);
+    let free = async { while status("/api/v1/backup").await != 200 {} };
+    timeout(LONG, free).await.expect("the first still goes on");
 }
 
 #[tokio::test]
@@ -312,6 +410,11 @@ async fn health_shows_every_part_and_fails_with_any_of_them() {
     assert_eq!(health["status"], if ok { "ok" } else { "failing" });
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
     assert!(health["uptime_s"].is_u64() && health["devices"]["online"].is_u64(), "{health}");
+    let storage = &health["storage"];
+    assert_eq!((&storage["recording"], &storage["reason"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(storage["time_uncertain"], Value::Bool(false));
+    assert!(storage["used_bytes"]["minute"].is_u64() && storage["file_bytes"].is_u64(), "{health}");
+    assert_eq!((&storage["last_backup"], &storage["recovered"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]

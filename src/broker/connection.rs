@@ -50,6 +50,11 @@ const OUTPUT_MAX: usize = 64 * 1024;
 /// How often a connection that is to be ended is still read, [`READ_BYTES`] at a time.
 const LAST_READS: usize = 8;
 
+/// How long a 3.1.1 client waits for an acknowledgement that will not come, before its connection
+/// is closed so that it tries again. At once would make a full disk a storm of boards that come
+/// and go, each with lines in its log.
+const WITHHELD_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Longer than any time-out that is set.
 const NEVER: Duration = Duration::from_hours(24);
 
@@ -105,6 +110,8 @@ pub(crate) struct Connection {
     pub(super) output: Vec<u8>,
     /// When the socket last took something.
     output_since: Instant,
+    /// When an acknowledgement was withheld first.
+    withheld_since: Option<Instant>,
 }
 
 /// Nothing more is processed until something has happened.
@@ -147,6 +154,7 @@ impl Connection {
             input: parts.input,
             output: parts.output,
             output_since: now,
+            withheld_since: None,
         }
     }
 
@@ -348,6 +356,9 @@ impl Connection {
                 {
                     encode::reply(out, self.wire.version, reply, id, reason);
                 }
+                if state.receipts.has_withheld() {
+                    self.withheld_since.get_or_insert(now);
+                }
                 more = state.outbound.poll(out, self.wire, &self.front.counters, now);
             }
             self.send(out, now)?;
@@ -404,12 +415,18 @@ impl Connection {
         if !self.output.is_empty() {
             deadline = deadline.min(self.output_since + self.write_timeout());
         }
+        if let Some(since) = self.withheld_since {
+            deadline = deadline.min(since + WITHHELD_TIMEOUT);
+        }
         deadline
     }
 
     fn check_time(&mut self, now: Instant) -> Result<(), End> {
         if !self.output.is_empty() && now >= self.output_since + self.write_timeout() {
             return Err(End::WriteTimeout);
+        }
+        if self.withheld_since.is_some_and(|since| now >= since + WITHHELD_TIMEOUT) {
+            return Err(End::NoRoom);
         }
         if !self.keep_alive.is_zero() && now >= self.last_packet + self.keep_alive {
             if self.wants_input() {

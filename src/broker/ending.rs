@@ -35,6 +35,8 @@ pub(crate) enum End {
     KeepAlive,
     /// The client took nothing for too long.
     WriteTimeout,
+    /// There was no room to store what it published, and 3.1.1 has no other word for that.
+    NoRoom,
     /// We were told to end it.
     Kicked(Kick),
     /// The router has ended.
@@ -48,6 +50,7 @@ impl End {
     const fn reason(self) -> Option<Reason> {
         match self {
             Self::Left | Self::LeftWithWill | Self::Closed => None,
+            Self::NoRoom => Some(Reason::QUOTA_EXCEEDED),
             Self::Violation(reason) => Some(reason),
             Self::KeepAlive => Some(Reason::KEEP_ALIVE_TIMEOUT),
             Self::WriteTimeout | Self::RouterEnded | Self::Panicked => Some(Reason::UNSPECIFIED),
@@ -120,6 +123,7 @@ impl Connection {
             }
             End::KeepAlive => counters.keep_alive_timeouts.increment(),
             End::WriteTimeout => counters.write_timeouts.increment(),
+            End::NoRoom => counters.closed_without_room.increment(),
             End::Kicked(Kick::TakenOver) => counters.take_overs.increment(),
             End::Kicked(Kick::ShuttingDown)
             | End::Left

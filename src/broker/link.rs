@@ -168,6 +168,7 @@ impl Client {
             Verdict::Accepted => Reason::SUCCESS,
             Verdict::NotAuthorized => Reason::NOT_AUTHORIZED,
             Verdict::PayloadFormatInvalid => Reason::PAYLOAD_FORMAT_INVALID,
+            Verdict::QuotaExceeded => Reason::QUOTA_EXCEEDED,
         };
         lock(&self.front.addressing).settle(ack, reason);
     }

@@ -125,6 +125,12 @@ pub enum Verdict {
     NotAuthorized,
     /// Refused: not a payload of the protocol (0x99).
     PayloadFormatInvalid,
+    /// Refused: there is no room to store it (0x97, MQTT 5 sections 3.4.2.1 and 3.5.2.1).
+    ///
+    /// 3.1.1 can't refuse, and an acknowledgement would say that it is stored: there is none, and
+    /// after a while the connection is closed, as for any transient error ([MQTT-4.8.0-2] there),
+    /// so that the client sends it again.
+    QuotaExceeded,
 }
 
 /// Who a device connection is, as the registry tells the front.

@@ -22,6 +22,8 @@ pub(crate) struct Receipts {
     /// QoS 2 ids between PUBLISH and PUBREL. They belong to the session, so that a repetition is
     /// known as one on the next connection too.
     unreleased: HashMap<u16, Receipt>,
+    /// Whether an acknowledgement was withheld on this connection.
+    withheld: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,10 @@ impl Receipts {
             awaited = true;
         }
         if awaited {
+            if reason == Reason::QUOTA_EXCEEDED {
+                // It may come again, and there may be room then.
+                self.unreleased.retain(|_, receipt| *receipt != Receipt::Unsettled(ack));
+            }
             for receipt in self.unreleased.values_mut() {
                 if *receipt == Receipt::Unsettled(ack) {
                     *receipt = Receipt::Recorded;
@@ -142,8 +148,16 @@ impl Receipts {
 
     /// The next acknowledgement that may leave.
     pub(crate) fn next_settled(&mut self, version: Version) -> Option<(Reply, u16, Reason)> {
-        let reason = self.pending.front()?.state.ok()?;
-        let Pending { id, reply, .. } = self.pending.pop_front()?;
+        let (id, reply, reason) = loop {
+            let reason = self.pending.front()?.state.ok()?;
+            let Pending { id, reply, .. } = self.pending.pop_front()?;
+            if version == Version::V5 || reason != Reason::QUOTA_EXCEEDED {
+                break (id, reply, reason);
+            }
+            // Any word on it would say that it is stored. Those behind it may leave: their order
+            // stays what it is.
+            self.withheld = true;
+        };
         if reply == Reply::PubRec && reason.is_error() && version == Version::V5 {
             // Such a PUBREC ends the exchange (section 4.3.3).
             self.unreleased.remove(&id);
@@ -152,6 +166,11 @@ impl Receipts {
             self.pending = VecDeque::new();
         }
         Some((reply, id, reason))
+    }
+
+    /// Whether a 3.1.1 client waits for an acknowledgement that will not come on this connection.
+    pub(crate) const fn has_withheld(&self) -> bool {
+        self.withheld
     }
 
     /// PUBREL. False if the id is not known.
@@ -166,6 +185,7 @@ impl Receipts {
     /// The connection has ended: whoever waited will ask again.
     pub(crate) fn disconnect(&mut self) {
         self.pending = VecDeque::new();
+        self.withheld = false;
     }
 
     /// Whether a message of this connection has not been settled; after
@@ -257,6 +277,43 @@ mod tests {
             receipts.settle(ack(1), Reason::NOT_AUTHORIZED);
             assert!(receipts.next_settled(version).is_some());
             assert_eq!(receipts.release(7), known);
+        }
+    }
+
+    #[test]
+    fn what_there_was_no_room_for_is_refused_at_level_5_and_withheld_at_level_4() {
+        for (version, refused) in
+            [(Version::V5, Some((Reply::PubRec, 7, Reason::QUOTA_EXCEEDED))), (Version::V3, None)]
+        {
+            let mut receipts = Receipts::default();
+            receipts.publish(version, 7, 2, Err(ack(1)));
+            receipts.publish(version, 8, 1, Err(ack(2)));
+            assert!(receipts.settle(ack(1), Reason::QUOTA_EXCEEDED));
+            assert!(receipts.settle(ack(2), Reason::SUCCESS));
+            if refused.is_some() {
+                assert_eq!(receipts.next_settled(version), refused);
+            }
+            let behind = Some((Reply::PubAck, 8, Reason::SUCCESS));
+            assert_eq!(receipts.next_settled(version), behind, "it need not wait");
+            assert_eq!(receipts.next_settled(version), None);
+            assert_eq!(receipts.has_withheld(), version == Version::V3);
+            receipts.disconnect();
+            assert!(!receipts.has_withheld());
+            let again = receipts.publish(version, 7, 2, Err(ack(3)));
+            assert_eq!(again, Arrival::New, "it is stored when it comes again");
+        }
+    }
+
+    #[test]
+    fn what_there_was_no_room_for_is_not_taken_for_recorded_where_the_connection_ends_first() {
+        for reason in [Reason::QUOTA_EXCEEDED, Reason::SUCCESS] {
+            let mut receipts = Receipts::default();
+            receipts.publish(Version::V3, 7, 2, Err(ack(1)));
+            receipts.settle(ack(1), reason);
+            receipts.disconnect();
+            let again = receipts.publish(Version::V3, 7, 2, Err(ack(2)));
+            let expected = if reason.is_error() { Arrival::New } else { Arrival::Repeated };
+            assert_eq!(again, expected);
         }
     }
 

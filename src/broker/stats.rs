@@ -54,6 +54,8 @@ stats! {
     write_timeouts,
     /// Connections closed since another one came with the same client id.
     take_overs,
+    /// Connections of 3.1.1 closed since there was no room to store what they published.
+    closed_without_room,
     /// Messages published at QoS 0 by clients.
     received_qos0,
     /// Messages published at QoS 1 by clients.

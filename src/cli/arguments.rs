@@ -1,5 +1,9 @@
 //! What can be said on the command line.
 
+use crate::{
+    export::Format,
+    model::{Channel, DeviceKey, Timestamp},
+};
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
 
@@ -39,6 +43,31 @@ pub enum Command {
     /// The boards run the real firmware's logic with simulated pins: a daylight curve with clouds,
     /// and presses at random moments.
     Simulate(SimulateArguments),
+    /// Copy the whole store into one file, which restore makes a store of.
+    ///
+    /// Devices, readings and logs, with checksums. A hub may run on the store, and goes on: the copy
+    /// is taken from it. The file is read back and checked before it gets its name. It holds the
+    /// boards' session ids: keep it as you keep a password.
+    Backup(BackupArguments),
+    /// Make the store what a backup says. No hub may run on it.
+    ///
+    /// The backup is checked to its end first. What the store was is kept beside it, in a folder
+    /// named replaced-TIME. A backup of an older version is brought up to date.
+    Restore(RestoreArguments),
+    /// Copy the database into a new one without what is no longer needed. No hub may run on it.
+    ///
+    /// The files of a store do not shrink when readings are forgotten: their room is used again,
+    /// and this gives it back to the system. There has to be room for the copy.
+    Compact {
+        /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print single readings as a table: CSV, JSON, or JSON by the line.
+    ///
+    /// The columns are time, mac, name, channel and value; the rows come by the devices' names, then
+    /// by channel, then by time. A hub may run on the store.
+    Export(ExportArguments),
     /// Check or print the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -85,6 +114,60 @@ pub struct SimulateArguments {
     /// Cut the boards' connections at random moments.
     #[arg(long)]
     pub flaky: bool,
+}
+
+/// Arguments of `capteur backup`.
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// Where the backup goes; - is the standard output (with --verify: input).
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Replace FILE where it exists.
+    #[arg(long, conflicts_with = "verify")]
+    pub force: bool,
+    /// Check the backup in FILE and say what it holds, instead of making one.
+    #[arg(long)]
+    pub verify: bool,
+    /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `capteur restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `capteur export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// Only readings from this time on: RFC 3339, such as 2026-11-22T14:05:27Z.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Only readings before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Only this channel: led, button or photoresistor.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<Channel>,
+    /// Only this device, by its name or its MAC address.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceKey>,
+    /// How the table looks: csv, json or ndjson.
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    pub format: Format,
+    /// Write to FILE in the place of the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Read the settings from FILE in the place of /etc/capteur/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `capteur config check` and `capteur config print`.

@@ -21,6 +21,7 @@ pub(super) async fn run(
     logging::start(LogLevel::Warn);
     let store = tempfile::tempdir().map_err(CliError::io("can't make a temporary folder"))?;
     settings.store.path = store.path().join("store");
+    settings.store.backup.enabled = false;
     let listeners = Listeners {
         mqtt: listen_nearby("mqtt.listen", settings.mqtt.listen.port())?,
         http: listen_nearby("http.listen", settings.http.listen.port())?,

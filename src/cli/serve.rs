@@ -2,16 +2,12 @@
 
 use super::CliError;
 use crate::{
+    clock::{HubClock, Linux},
     config::Settings,
-    hub::{self, Addresses, Listeners, Platform},
-    model::SystemClock,
+    hub::{self, Listeners, Platform},
     supervisor::Supervisor,
 };
-use std::{
-    future::Future,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{future::Future, path::PathBuf, sync::Arc};
 use tracing::info;
 
 pub(super) async fn run(
@@ -24,8 +20,7 @@ pub(super) async fn run(
     info!(address = %addresses.mqtt, "listening for MQTT");
     info!(address = %addresses.http, "listening for HTTP");
     if let Some(path) = addresses_file {
-        write_addresses(&path, addresses)
-            .map_err(CliError::io(format!("can't write {}", path.display())))?;
+        addresses.write(&path).map_err(CliError::io(format!("can't write {}", path.display())))?;
     }
     hub::run(settings, listeners, platform(), stop).await.map_err(CliError::from)
 }
@@ -33,7 +28,7 @@ pub(super) async fn run(
 /// The machine's own clock and randomness, and the service manager that started us.
 pub(super) fn platform() -> Platform {
     Platform {
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(HubClock::new(Linux::new())),
         entropy: Box::new(random),
         supervisor: Supervisor::from_environment(),
     }
@@ -43,13 +38,4 @@ pub(super) fn platform() -> Platform {
 fn random() -> u32 {
     #[expect(clippy::expect_used, reason = "no system that runs us lacks randomness: getrandom(2)")]
     getrandom::u32().expect("the system gives random numbers")
-}
-
-/// Writes the file as a whole or not at all: whoever waits for it must not read half of it.
-fn write_addresses(path: &Path, addresses: Addresses) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    serde_json::to_writer(&mut file, &addresses)?;
-    file.persist(path)?;
-    Ok(())
 }

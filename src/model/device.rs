@@ -38,7 +38,7 @@ impl DeviceState {
 /// A device as the API, the page and the event stream show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Device {
-    /// The MAC address: who the device is, for ever.
+    /// The MAC address of its board: who the device is, until a person replaces the board.
     #[schema(value_type = String, example = "61:EC:ED:3B:25:B1")]
     pub mac: Mac,
     /// The name that people and the hub use.
@@ -61,6 +61,21 @@ pub struct Device {
     /// The last value of each channel.
     #[schema(value_type = Object)]
     pub channels: Channels,
+    /// The board that was replaced; only there while that can be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub replaced: Option<ReplacedBoard>,
+}
+
+/// A board whose place another has taken: name and history have gone over to that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReplacedBoard {
+    /// Its MAC address.
+    #[schema(value_type = String, example = "61:EC:ED:3B:25:B1")]
+    pub mac: Mac,
+    /// When it was replaced.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// The last value of each channel; `None` (`null`) where no reading has come yet.
@@ -73,10 +88,32 @@ impl Channels {
         self.0[usize::from(channel.index())]
     }
 
+    /// When the latest value came.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.0.iter().flatten().map(|state| state.at).max()
+    }
+
+    /// Sets the last value of `channel`.
+    pub fn set(&mut self, channel: Channel, state: ChannelState) {
+        self.0[usize::from(channel.index())] = Some(state);
+    }
+
+    /// Only what came at `start` or later.
+    #[must_use]
+    pub fn since(self, start: Timestamp) -> Self {
+        Self(self.0.map(|state| state.filter(|state| state.at >= start)))
+    }
+
+    /// What `other` has where this has nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let mut both = self.0.into_iter().zip(other.0).map(|(own, other)| own.or(other));
+        Self(std::array::from_fn(|_| both.next().flatten()))
+    }
+
     /// Takes in a reading.
     pub fn update(&mut self, channel: Channel, value: u8, at: Timestamp) {
-        let state = &mut self.0[usize::from(channel.index())];
-        *state = Some(ChannelState::updated(*state, value, at));
+        self.set(channel, ChannelState::updated(self.get(channel), value, at));
     }
 }
 

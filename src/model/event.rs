@@ -1,6 +1,6 @@
 //! What the live stream tells.
 
-use super::{Channel, Command, Device, Timestamp};
+use super::{Channel, Command, Device, Storage, Timestamp};
 use capteur_protocol::{Mac, Name};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
@@ -29,6 +29,8 @@ pub enum Event {
     },
     /// A command was given, or came to its end.
     Command(Command),
+    /// The store records again or no longer, or the time of day is certain or no longer.
+    Storage(Box<Storage>),
 }
 
 impl Event {
@@ -39,6 +41,7 @@ impl Event {
             Self::Reading { .. } => "reading",
             Self::Removed { .. } => "removed",
             Self::Command(_) => "command",
+            Self::Storage(_) => "storage",
         }
     }
 }
@@ -49,6 +52,7 @@ impl Serialize for Event {
         match self {
             Self::Device(device) => device.serialize(serializer),
             Self::Command(command) => command.serialize(serializer),
+            Self::Storage(storage) => storage.serialize(serializer),
             Self::Removed { mac } => {
                 let mut data = serializer.serialize_struct("Removed", 1)?;
                 data.serialize_field("mac", mac)?;

@@ -1,7 +1,7 @@
 //! What happened to a device.
 
 use super::{Channel, CommandState, Timestamp};
-use capteur_protocol::Name;
+use capteur_protocol::{Mac, Name};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -34,6 +34,28 @@ pub enum LogKind {
         /// The new name.
         #[schema(value_type = String)]
         to: Name,
+        /// Who did it.
+        by: String,
+    },
+    /// A person put another board in the place of its own.
+    Replaced {
+        /// The MAC address of the old board.
+        #[schema(value_type = String)]
+        from: Mac,
+        /// The MAC address of the new board.
+        #[schema(value_type = String)]
+        to: Mac,
+        /// Who did it.
+        by: String,
+    },
+    /// A person gave it its old board back.
+    ReplacementUndone {
+        /// The MAC address of the board that had taken the place.
+        #[schema(value_type = String)]
+        from: Mac,
+        /// The MAC address of the board that it has again.
+        #[schema(value_type = String)]
+        to: Mac,
         /// Who did it.
         by: String,
     },

@@ -2,29 +2,35 @@
 //!
 //! # Layout
 //!
-//! - [`timestamp`]: an instant in milliseconds, and the clock that is handed in
+//! - [`timestamp`]: an instant in milliseconds
+//! - [`clock`]: what tells the time of day, and whether it can be believed
 //! - [`channel`]: the three channels of a board and their readings
 //! - [`bucket`]: readings summed up by the minute or the hour
 //! - [`device`]: a device as people see it
 //! - [`record`]: a device as the store keeps it, and the hub's counters
 //! - [`command`]: an order to an LED and what became of it
 //! - [`log`]: what happened to a device
+//! - [`storage`]: how the store is, as health, metrics and the live stream tell it
 //! - [`event`]: what the live stream tells
 
 pub mod bucket;
 pub mod channel;
+pub mod clock;
 pub mod command;
 pub mod device;
 pub mod event;
 pub mod log;
 pub mod record;
+pub mod storage;
 pub mod timestamp;
 
 pub use bucket::{Bucket, Width};
 pub use channel::{Channel, ChannelState, Reading};
+pub use clock::{Clock, ClockMark, SystemClock, TimeSpan};
 pub use command::{Command, CommandId, CommandState};
-pub use device::{Channels, Device, DeviceKey, DeviceState};
+pub use device::{Channels, Device, DeviceKey, DeviceState, ReplacedBoard};
 pub use event::Event;
 pub use log::{LogEntry, LogKind};
-pub use record::{DeviceId, DeviceRecord, Marks, SESSIONS_OPEN_MAX};
-pub use timestamp::{Clock, SystemClock, Timestamp};
+pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
+pub use storage::Storage;
+pub use timestamp::Timestamp;

@@ -37,6 +37,23 @@ pub struct DeviceRecord {
     /// Sessions issued since, oldest first, that it may still start; at most
     /// [`SESSIONS_OPEN_MAX`].
     pub offered: Vec<Pair>,
+    /// The board whose place its board has taken, where that can still be undone.
+    pub replaced: Option<Replaced>,
+    /// How often the record has been written: tells the newest of several that are found where a
+    /// store is recovered.
+    pub revision: u32,
+}
+
+/// A device's board has been replaced by another: the MAC is the new one's, all else stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The MAC address of the board before.
+    pub mac: Mac,
+    /// When the new board took its place.
+    pub at: Timestamp,
+    /// The device that the new board was until then, where it was known. Its record and its
+    /// readings stay in the store as they are; it is only not shown until this is undone.
+    pub absorbed: Option<DeviceId>,
 }
 
 /// The hub's counters. None of them ever goes back.

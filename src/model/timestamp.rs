@@ -1,4 +1,4 @@
-//! An instant in milliseconds, and the clock that is handed in.
+//! An instant in milliseconds.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
@@ -22,8 +22,15 @@ impl Timestamp {
     pub const MIN: Self = Self(-62_167_219_200_000);
 
     /// The instant this many milliseconds after the Unix epoch, moved into RFC 3339's calendar.
-    pub fn from_millis(millis: i64) -> Self {
-        Self(millis.clamp(Self::MIN.0, Self::MAX.0))
+    pub const fn from_millis(millis: i64) -> Self {
+        // `clamp` is not for constants yet.
+        if millis < Self::MIN.0 {
+            Self::MIN
+        } else if millis > Self::MAX.0 {
+            Self::MAX
+        } else {
+            Self(millis)
+        }
     }
 
     /// Milliseconds since the Unix epoch.
@@ -107,22 +114,6 @@ impl<'de> Deserialize<'de> for Timestamp {
         } else {
             i64::deserialize(deserializer).map(Self::from_millis)
         }
-    }
-}
-
-/// What tells the time of day; handed in, so that tests can own it.
-pub trait Clock: Send + Sync + 'static {
-    /// The time of day.
-    fn now(&self) -> Timestamp;
-}
-
-/// The machine's own clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        SystemTime::now().into()
     }
 }
 

@@ -17,10 +17,10 @@ use crate::{
     config,
     events::{Cursor, Events},
     model::{Clock, Command, CommandId, Device, DeviceKey},
-    store::{Change, Contents, Store, StoreError, Urgency},
+    store::{self, Change, Contents, Store, StoreError, Urgency},
 };
 use bytes::Bytes;
-use capteur_protocol::{DeviceMessage, HubMessage, Name, Topic};
+use capteur_protocol::{DeviceMessage, HubMessage, Mac, Name, Topic};
 use std::{
     collections::HashMap,
     fmt,
@@ -28,7 +28,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 
@@ -115,6 +115,7 @@ pub fn start(
     let task = Task {
         shared: Arc::clone(&shared),
         link,
+        condition: store.condition(),
         outlet: Outlet::new(client, store, failed),
         clock,
         entropy,
@@ -162,6 +163,17 @@ pub(super) enum Request {
         key: DeviceKey,
         by: String,
         answer: oneshot::Sender<Result<(), DeviceError>>,
+    },
+    Replace {
+        key: DeviceKey,
+        mac: Mac,
+        by: String,
+        answer: oneshot::Sender<Result<Device, DeviceError>>,
+    },
+    UndoReplacement {
+        key: DeviceKey,
+        by: String,
+        answer: oneshot::Sender<Result<Device, DeviceError>>,
     },
     SwitchLed {
         key: DeviceKey,
@@ -240,6 +252,7 @@ struct Task {
     shared: Arc<Shared>,
     link: broker::Link,
     outlet: Outlet,
+    condition: watch::Receiver<store::Condition>,
     clock: Arc<dyn Clock>,
     entropy: Box<dyn FnMut() -> u32 + Send>,
     started: Instant,
@@ -302,6 +315,15 @@ impl Task {
                 let forgotten = self.turn(batch, |state, turn| state.forget(&key, &by, turn));
                 answer_committed(batch, forgotten, answer);
             }
+            Request::Replace { key, mac, by, answer } => {
+                let replaced = self.turn(batch, |state, turn| state.replace(&key, mac, &by, turn));
+                answer_committed(batch, replaced, answer);
+            }
+            Request::UndoReplacement { key, by, answer } => {
+                let undone =
+                    self.turn(batch, |state, turn| state.undo_replacement(&key, &by, turn));
+                answer_committed(batch, undone, answer);
+            }
             Request::SwitchLed { key, on, by, answer } => {
                 let issued = self.turn(batch, |state, turn| state.switch_led(&key, on, &by, turn));
                 let issued = issued.map(|command| {
@@ -324,6 +346,7 @@ impl Task {
         let now = Moment { wall: self.clock.now(), uptime: self.started.elapsed() };
         let mut effects = Vec::new();
         let mut state = self.shared.state();
+        state.recording = self.condition.borrow().recording.is_on();
         let answer =
             feed(&mut state, &mut Turn { now, entropy: &mut *self.entropy, effects: &mut effects });
         let rest = effects.into_iter().filter_map(|effect| match effect {

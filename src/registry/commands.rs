@@ -82,6 +82,15 @@ impl Commands {
         Some(pending.command.value)
     }
 
+    /// Has the command that waits for `from`, if one does, wait for `to`, for which none may wait.
+    pub(super) fn hand_over(&mut self, from: DeviceId, to: DeviceId) {
+        let Some(number) = self.by_device.remove(&from) else { return };
+        if let Some(pending) = self.pending.get_mut(&number) {
+            pending.device = to;
+            self.by_device.insert(to, number);
+        }
+    }
+
     /// Ends the command that waits for the device, if one does; also tells how long it waited.
     pub(super) fn end(
         &mut self,

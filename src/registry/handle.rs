@@ -9,7 +9,7 @@ use crate::{
     events::Cursor,
     model::{Command, CommandId, Device, DeviceId, DeviceKey},
 };
-use capteur_protocol::Name;
+use capteur_protocol::{Mac, Name};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -91,6 +91,34 @@ impl Registry {
     pub async fn forget(&self, key: &DeviceKey, by: &str) -> Result<(), DeviceError> {
         let (key, by) = (key.clone(), by.to_owned());
         self.ask(|answer| Request::Forget { key, by, answer }).await?
+    }
+
+    /// Gives a device that is not online another board; on the medium when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Unknown`], [`DeviceError::Online`], [`DeviceError::SameBoard`],
+    /// [`DeviceError::Replaced`] or [`DeviceError::Unavailable`].
+    pub async fn replace(
+        &self,
+        key: &DeviceKey,
+        mac: Mac,
+        by: &str,
+    ) -> Result<Device, DeviceError> {
+        let (key, by) = (key.clone(), by.to_owned());
+        self.ask(|answer| Request::Replace { key, mac, by, answer }).await?
+    }
+
+    /// Gives a device that is not online its replaced board back; on the medium when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Unknown`], [`DeviceError::NotReplaced`], [`DeviceError::Online`],
+    /// [`DeviceError::MacTaken`], [`DeviceError::FormerNameTaken`] or
+    /// [`DeviceError::Unavailable`].
+    pub async fn undo_replacement(&self, key: &DeviceKey, by: &str) -> Result<Device, DeviceError> {
+        let (key, by) = (key.clone(), by.to_owned());
+        self.ask(|answer| Request::UndoReplacement { key, by, answer }).await?
     }
 
     /// Publishes an LED command.

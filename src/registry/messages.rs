@@ -15,7 +15,10 @@ use super::{
 use crate::{
     broker::{Ack, Identity, Origin, Verdict},
     config::Adoption,
-    model::{Channel, CommandState, DeviceId, DeviceRecord, DeviceState, Event, LogKind, Reading},
+    model::{
+        Channel, Channels, CommandState, DeviceId, DeviceRecord, DeviceState, Event, LogKind,
+        Reading,
+    },
     store::{Change, Urgency},
 };
 use capteur_protocol::{DeviceMessage, Mac, MacText, Name, Pair, ParseError};
@@ -64,6 +67,12 @@ impl State {
             }
         };
         match handled {
+            // Shown to people and not recorded: an acknowledgement would be a lie.
+            Ok(()) if is_reading(message) && !self.recording => {
+                self.stats.accept(message.topic());
+                self.stats.not_recorded += 1;
+                turn.settle(ack, Verdict::QuotaExceeded, When::AtOnce);
+            }
             // What is taken has always been stored: also a repeat, since what it repeats may not be
             // on the medium yet.
             Ok(()) => {
@@ -157,7 +166,7 @@ impl State {
         let taken = |name: &Name| self.roster.by_name(name).is_some();
         let name = self.issuer.name(taken).ok_or(Discard::Exhausted)?;
         tracing::info!(%mac, %name, "discovered");
-        self.roster.insert(DeviceRecord {
+        let record = DeviceRecord {
             id,
             mac,
             name,
@@ -167,7 +176,10 @@ impl State {
             left_at: None,
             session: None,
             offered: Vec::new(),
-        });
+            replaced: None,
+            revision: 0,
+        };
+        self.roster.insert(record, Channels::default());
         Ok(id)
     }
 
@@ -238,8 +250,8 @@ impl State {
         self.message(&DeviceMessage::Leave(pair.clone()), origin, None, turn);
     }
 
-    /// A reading (ruling 7): recorded whatever the device's state. One of a device that counts as
-    /// offline means that it is alive.
+    /// A reading (ruling 7): recorded whatever the device's state, as long as there is room for
+    /// readings. One of a device that counts as offline means that it is alive.
     fn reading(
         &mut self,
         pair: &Pair,
@@ -251,13 +263,14 @@ impl State {
         let id = self.speaker(pair, origin)?;
         let Some(entry) = self.roster.get_mut(id) else { return Err(Discard::Stale) };
         let at = turn.now.wall;
-        entry.channels.update(channel, value, at);
-        entry.record.last_seen = at;
+        entry.update(channel, value, at);
         let (mac, name) = (entry.record.mac, entry.record.name.clone());
         let moved = entry.has_started(pair)
             && entry.owner.as_ref().is_none_or(|owner| owner.connection != origin.connection);
         let offline = entry.state == DeviceState::Offline;
-        turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
+        if self.recording {
+            turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
+        }
         turn.event(Event::Reading { mac, name, channel, value, at });
         if offline || moved {
             self.go_online(id, pair, origin, Sign::Reading, urgency, turn);
@@ -333,5 +346,15 @@ impl State {
             log(id, LogKind::Joined, urgency, turn);
             self.announce(id, turn);
         }
+    }
+}
+
+/// Whether a message reports a channel's value.
+pub(super) const fn is_reading(message: &DeviceMessage) -> bool {
+    match message {
+        DeviceMessage::Led(..) | DeviceMessage::Button(..) | DeviceMessage::Photoresistor(..) => {
+            true
+        }
+        DeviceMessage::Join(_) | DeviceMessage::Start(_) | DeviceMessage::Leave(_) => false,
     }
 }

@@ -9,6 +9,7 @@
 //! - `state`: who is who, and the steps that all inputs share
 //! - `messages`: what devices say: the rules of the session protocol
 //! - `requests`: what people ask for: renames, LED commands and their end
+//! - `replacements`: a new board in the place of an old one, and back
 //! - `roster`: every device, and the ways to find it
 //! - `issuer`: device numbers, names and session ids that are given out once
 //! - `commands`: orders that wait for their confirmation, and the last that did
@@ -25,6 +26,7 @@ pub mod error;
 pub mod handle;
 mod issuer;
 mod messages;
+mod replacements;
 mod requests;
 mod roster;
 mod state;

@@ -46,7 +46,7 @@ impl State {
         self.roster.get(id).map(Entry::device).ok_or_else(|| DeviceError::Unknown(key.clone()))
     }
 
-    /// Forgets a device that is not online.
+    /// Forgets a device that is not online, and with it the one that it has taken in.
     pub(super) fn forget(
         &mut self,
         key: &DeviceKey,
@@ -54,7 +54,7 @@ impl State {
         turn: &mut Turn<'_>,
     ) -> Result<(), DeviceError> {
         let (id, entry) = self.entry(key)?;
-        let DeviceRecord { mac, ref name, .. } = entry.record;
+        let DeviceRecord { mac, ref name, replaced, .. } = entry.record;
         if entry.state == DeviceState::Online {
             return Err(DeviceError::Online(name.clone()));
         }
@@ -63,6 +63,9 @@ impl State {
         self.roster.remove(id);
         // Last, so that nothing of the device comes after it.
         turn.store(Change::RemoveDevice(id), Urgency::Now);
+        if let Some(absorbed) = replaced.and_then(|replaced| replaced.absorbed) {
+            turn.store(Change::RemoveDevice(absorbed), Urgency::Now);
+        }
         turn.event(Event::Removed { mac });
         Ok(())
     }

@@ -2,10 +2,13 @@
 
 use crate::{
     broker::{ConnectionId, Origin},
-    model::{Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState, SESSIONS_OPEN_MAX},
+    model::{
+        Channel, ChannelState, Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState,
+        ReplacedBoard, SESSIONS_OPEN_MAX, Timestamp,
+    },
 };
 use capteur_protocol::{Mac, MacText, Name, Pair, SessionId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many of a device's latest connections stay bound to it. A board needs two to join.
 ///
@@ -37,20 +40,111 @@ pub(super) struct Entry {
     pub(super) spelling: MacText,
     /// The connections that are bound to it, oldest first.
     connections: Vec<ConnectionId>,
+    /// What its replacement has set aside.
+    aside: Option<Box<Aside>>,
+}
+
+/// What a replacement sets aside, for its undoing.
+#[derive(Debug)]
+struct Aside {
+    /// The last value of each channel as the device's readings have it, whichever board they are
+    /// of; what is shown is the new board's alone.
+    recorded: Channels,
+    /// The device that the new board was, where it was known.
+    absorbed: Option<Absorbed>,
+}
+
+/// A device that another one has absorbed.
+#[derive(Debug)]
+struct Absorbed {
+    record: DeviceRecord,
+    channels: Channels,
+}
+
+impl Absorbed {
+    /// What the board has reported since it is alive.
+    fn reported(&self) -> Channels {
+        let alive = self.record.joined_at.unwrap_or(Timestamp::MAX);
+        self.channels.since(alive)
+    }
+}
+
+/// A board apart from the device that it is: its sessions, and where it is.
+#[derive(Debug)]
+struct Board {
+    session: Option<Pair>,
+    offered: Vec<Pair>,
+    state: DeviceState,
+    owner: Option<Origin>,
+    former: Vec<Origin>,
+    spelling: MacText,
+    connections: Vec<ConnectionId>,
+}
+
+impl Board {
+    /// A board that nobody has seen.
+    fn unseen(mac: Mac) -> Self {
+        Self {
+            session: None,
+            offered: Vec::new(),
+            state: DeviceState::Offline,
+            owner: None,
+            former: Vec::new(),
+            spelling: mac.into(),
+            connections: Vec::new(),
+        }
+    }
 }
 
 impl Entry {
     /// A device that is offline.
-    fn new(record: DeviceRecord) -> Self {
+    fn new(record: DeviceRecord, channels: Channels) -> Self {
         Self {
             spelling: record.mac.into(),
             record,
             state: DeviceState::Offline,
-            channels: Channels::default(),
+            channels,
             owner: None,
             former: Vec::new(),
             connections: Vec::new(),
+            aside: None,
         }
+    }
+
+    /// Takes in a reading.
+    pub(super) fn update(&mut self, channel: Channel, value: u8, at: Timestamp) {
+        self.channels.update(channel, value, at);
+        if let Some(aside) = &mut self.aside {
+            aside.recorded.update(channel, value, at);
+        }
+        self.record.last_seen = at;
+    }
+
+    /// The device that this one has absorbed.
+    pub(super) fn absorbed(&self) -> Option<&DeviceRecord> {
+        self.aside.as_ref()?.absorbed.as_ref().map(|absorbed| &absorbed.record)
+    }
+
+    /// From now on the device shows what its new board has reported: an LED that is shown on is on.
+    fn set_aside(&mut self, absorbed: Option<Absorbed>) {
+        let reported = absorbed.as_ref().map(Absorbed::reported).unwrap_or_default();
+        let recorded = std::mem::replace(&mut self.channels, reported);
+        self.aside = Some(Box::new(Aside { recorded, absorbed }));
+    }
+
+    /// Sets aside what a replacement at `at` had set aside before the hub was started again.
+    fn set_aside_again(&mut self, at: Timestamp, absorbed: Option<Absorbed>) {
+        let since = self.channels.since(at);
+        self.set_aside(absorbed);
+        self.channels = since.or(self.channels);
+    }
+
+    /// The device shows again what its readings say.
+    fn take_back(&mut self) -> Option<Absorbed> {
+        self.record.replaced = None;
+        let Aside { recorded, absorbed } = *self.aside.take()?;
+        self.channels = recorded;
+        absorbed
     }
 
     /// Whether `pair` is of the session that was started, not of one that may be.
@@ -72,8 +166,9 @@ impl Entry {
 
     /// The device as people see it.
     pub(super) fn device(&self) -> Device {
-        let DeviceRecord { mac, ref name, first_seen, last_seen, joined_at, left_at, .. } =
-            self.record;
+        let DeviceRecord {
+            mac, ref name, first_seen, last_seen, joined_at, left_at, replaced, ..
+        } = self.record;
         let (state, channels) = (self.state, self.channels);
         Device {
             mac,
@@ -84,6 +179,7 @@ impl Entry {
             joined_at,
             left_at,
             channels,
+            replaced: replaced.map(|replaced| ReplacedBoard { mac: replaced.mac, at: replaced.at }),
         }
     }
 }
@@ -101,6 +197,37 @@ pub(super) struct Roster {
 }
 
 impl Roster {
+    /// Takes up what the store holds: records, and the last reading of each channel.
+    pub(super) fn new(
+        records: Vec<DeviceRecord>,
+        last: Vec<(DeviceId, Channel, ChannelState)>,
+    ) -> Self {
+        let mut channels: HashMap<DeviceId, Channels> = HashMap::new();
+        for (id, channel, last) in last {
+            channels.entry(id).or_default().set(channel, last);
+        }
+        let mut channels = |id| channels.remove(&id).unwrap_or_default();
+        let absorbed: HashSet<_> =
+            records.iter().filter_map(|record| record.replaced?.absorbed).collect();
+        let (absorbed, shown): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| absorbed.contains(&record.id));
+        let mut absorbed: HashMap<_, _> = absorbed
+            .into_iter()
+            .map(|record| (record.id, Absorbed { channels: channels(record.id), record }))
+            .collect();
+        let mut roster = Self::default();
+        for mut record in shown {
+            let (id, replaced, channels) = (record.id, record.replaced, channels(record.id));
+            record.last_seen = record.last_seen.max(channels.last().unwrap_or(Timestamp::MIN));
+            roster.insert(record, channels);
+            if let (Some(replaced), Some(entry)) = (replaced, roster.get_mut(id)) {
+                let absorbed = replaced.absorbed.and_then(|id| absorbed.remove(&id));
+                entry.set_aside_again(replaced.at, absorbed);
+            }
+        }
+        roster
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -149,28 +276,99 @@ impl Roster {
     }
 
     /// Adds a device that is offline. Its MAC and its name have to be free.
-    pub(super) fn insert(&mut self, record: DeviceRecord) {
+    pub(super) fn insert(&mut self, record: DeviceRecord, channels: Channels) {
         let id = record.id;
         self.by_mac.insert(record.mac, id);
         self.by_name.insert(folded(record.name.folded()), id);
         for pair in record.session.iter().chain(&record.offered) {
             self.by_session.insert(pair.session, id);
         }
-        self.entries.insert(id, Box::new(Entry::new(record)));
+        self.entries.insert(id, Box::new(Entry::new(record, channels)));
     }
 
-    /// Takes a device out.
-    pub(super) fn remove(&mut self, id: DeviceId) {
-        let Some(entry) = self.entries.remove(&id) else { return };
-        let Entry { record, connections, .. } = *entry;
-        self.by_mac.remove(&record.mac);
-        self.by_name.remove(folded(record.name.folded()).as_ref());
-        for pair in record.session.iter().chain(&record.offered) {
+    /// Takes a device out, and returns it without its board.
+    pub(super) fn remove(&mut self, id: DeviceId) -> Option<Box<Entry>> {
+        self.unplug(id);
+        let entry = self.entries.remove(&id)?;
+        self.by_mac.remove(&entry.record.mac);
+        self.by_name.remove(folded(entry.record.name.folded()).as_ref());
+        Some(entry)
+    }
+
+    /// Gives a device the board `mac` in the place of its own, whose sessions end. The device that
+    /// the new board was until now is absorbed; its sessions and its presence go over.
+    pub(super) fn replace(&mut self, id: DeviceId, mac: Mac) {
+        let newcomer = self.by_mac(mac).filter(|newcomer| *newcomer != id);
+        let board = newcomer.and_then(|newcomer| self.unplug(newcomer));
+        let absorbed = newcomer.and_then(|newcomer| self.remove(newcomer)).map(|entry| {
+            let Entry { mut record, channels, .. } = *entry;
+            // It is going to be stored without its board.
+            record.revision = record.revision.saturating_add(1);
+            Absorbed { record, channels }
+        });
+        self.unplug(id);
+        self.plug(id, mac, board.unwrap_or_else(|| Board::unseen(mac)));
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.set_aside(absorbed);
+        }
+    }
+
+    /// Gives a device its old board `mac` back, which has to be free; its sessions have ended. The
+    /// device that had been absorbed gets its own back, with its sessions and its presence. Where
+    /// there was none, the sessions of the new board end.
+    pub(super) fn restore(&mut self, id: DeviceId, mac: Mac) {
+        let Some(board) = self.unplug(id) else { return };
+        self.plug(id, mac, Board::unseen(mac));
+        let absorbed = self.entries.get_mut(&id).and_then(|entry| entry.take_back());
+        if let Some(Absorbed { record, channels }) = absorbed {
+            let (absorbed, mac) = (record.id, record.mac);
+            self.insert(record, channels);
+            self.plug(absorbed, mac, board);
+        }
+    }
+
+    /// Takes a device's board from it: it has no sessions then, and is offline.
+    fn unplug(&mut self, id: DeviceId) -> Option<Board> {
+        let entry = self.entries.get_mut(&id)?;
+        let unseen = Board::unseen(entry.record.mac);
+        let board = Board {
+            session: entry.record.session.take(),
+            offered: std::mem::take(&mut entry.record.offered),
+            state: std::mem::replace(&mut entry.state, unseen.state),
+            owner: entry.owner.take(),
+            former: std::mem::take(&mut entry.former),
+            spelling: std::mem::replace(&mut entry.spelling, unseen.spelling),
+            connections: std::mem::take(&mut entry.connections),
+        };
+        for pair in board.session.iter().chain(&board.offered) {
             self.by_session.remove(&pair.session);
         }
-        for connection in connections {
-            self.by_connection.remove(&connection);
+        for connection in &board.connections {
+            self.by_connection.remove(connection);
         }
+        Some(board)
+    }
+
+    /// Gives a device that has no board the board `mac`, which has to be free.
+    fn plug(&mut self, id: DeviceId, mac: Mac, board: Board) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        self.by_mac.remove(&entry.record.mac);
+        self.by_mac.insert(mac, id);
+        for pair in board.session.iter().chain(&board.offered) {
+            self.by_session.insert(pair.session, id);
+        }
+        for connection in &board.connections {
+            self.by_connection.insert(*connection, id);
+        }
+        let Board { session, offered, state, owner, former, spelling, connections } = board;
+        entry.record.mac = mac;
+        entry.record.session = session;
+        entry.record.offered = offered;
+        entry.state = state;
+        entry.owner = owner;
+        entry.former = former;
+        entry.spelling = spelling;
+        entry.connections = connections;
     }
 
     /// Gives a device another name, which has to be free. Its pairs keep theirs.
@@ -242,6 +440,13 @@ impl Roster {
 }
 
 #[cfg(test)]
+impl Entry {
+    pub(super) fn recorded(&self) -> Channels {
+        self.aside.as_ref().map_or(self.channels, |aside| aside.recorded)
+    }
+}
+
+#[cfg(test)]
 impl Roster {
     /// Panics where an index does not say what the entries say.
     pub(super) fn check(&self) {
@@ -283,7 +488,7 @@ mod tests {
         for id in 0..3000_u32 {
             let name: Name = format!("capteur{id:02}").parse().unwrap();
             let [_, _, a, b] = id.to_be_bytes();
-            roster.insert(DeviceRecord {
+            let record = DeviceRecord {
                 id: DeviceId(id),
                 mac: Mac([0, 0, 0, 0, a, b]),
                 name: name.clone(),
@@ -293,7 +498,10 @@ mod tests {
                 left_at: None,
                 session: None,
                 offered: Vec::new(),
-            });
+                replaced: None,
+                revision: 0,
+            };
+            roster.insert(record, Channels::default());
             for _ in 0..SESSIONS_OPEN_MAX {
                 number += 1;
                 let session = SessionId::from_micros(number).unwrap();

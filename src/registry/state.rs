@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) adoption: Adoption,
     /// Whether a connection is one device's alone (ruling 10).
     pub(super) confined: bool,
+    /// Whether there is room to record readings.
+    pub(super) recording: bool,
     pub(super) issuer: Issuer,
     pub(super) roster: Roster,
     pub(super) commands: Commands,
@@ -37,26 +39,18 @@ impl State {
         devices: &config::Devices,
         commands: &config::Commands,
     ) -> Self {
-        let mut roster = Roster::default();
         let mut marks = contents.marks;
-        for record in contents.devices {
+        for record in &contents.devices {
             // A store that was repaired may have lost the newest counters, never a used number.
             marks.next_device = marks.next_device.max(record.id.0.saturating_add(1));
             let sessions = record.session.iter().chain(&record.offered).map(|pair| pair.session);
             marks.last_session = marks.last_session.max(sessions.max());
-            roster.insert(record);
         }
-        for (id, channel, last) in contents.last {
-            if let Some(entry) = roster.get_mut(id) {
-                // Two updates make what the readings since the last change have made.
-                entry.channels.update(channel, last.value, last.changed_at);
-                entry.channels.update(channel, last.value, last.at);
-                entry.record.last_seen = entry.record.last_seen.max(last.at);
-            }
-        }
+        let roster = Roster::new(contents.devices, contents.last);
         Self {
             adoption: devices.adoption,
             confined: true,
+            recording: true,
             issuer: Issuer::new(marks, &devices.name_prefix),
             roster,
             commands: Commands::new(
@@ -120,8 +114,9 @@ impl State {
     }
 
     /// Stores a device's record as it is now.
-    pub(super) fn put(&self, id: DeviceId, urgency: Urgency, turn: &mut Turn<'_>) {
-        if let Some(entry) = self.roster.get(id) {
+    pub(super) fn put(&mut self, id: DeviceId, urgency: Urgency, turn: &mut Turn<'_>) {
+        if let Some(entry) = self.roster.get_mut(id) {
+            entry.record.revision = entry.record.revision.saturating_add(1);
             turn.store(Change::PutDevice(Box::new(entry.record.clone())), urgency);
         }
     }
@@ -146,6 +141,11 @@ impl State {
     /// Panics where the state contradicts itself.
     pub(super) fn check(&self) {
         self.roster.check();
+    }
+
+    /// The last value of each channel as the device's readings have it.
+    pub(super) fn recorded(&self, id: DeviceId) -> Option<crate::model::Channels> {
+        self.roster.get(id).map(Entry::recorded)
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Stats {
     pub discarded: BTreeMap<&'static str, u64>,
     /// Malformed payloads, by [`ParseError::reason`].
     pub malformed: BTreeMap<&'static str, u64>,
+    /// Readings that were taken and not recorded, since the disk is nearly full.
+    pub not_recorded: u64,
     /// Sessions that were opened for a MAC.
     pub sessions_opened: u64,
     /// How often a device came online.

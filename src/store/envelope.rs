@@ -17,7 +17,11 @@ pub(super) const MAX: usize = 6 * 1024;
 /// How much an envelope adds to key and body, in bytes.
 pub(super) const OVERHEAD: usize = MAGIC.len() + 4 + 1 + 1 + 4;
 
-const MAGIC: [u8; 4] = [0xE5, 0x1C, b'C', b'S'];
+/// How much of an envelope has to be read to know its length, in bytes.
+pub(super) const FRONT_LEN: usize = MAGIC.len() + 4;
+
+/// What an envelope begins with.
+pub(super) const MAGIC: [u8; 4] = [0xE5, 0x1C, b'C', b'S'];
 
 /// Wraps a body. `what` names it in the error where it is too large.
 pub(super) fn seal(
@@ -59,8 +63,15 @@ pub(super) fn open_version<'a>(
     }
 }
 
+/// The length of the envelope that begins with these bytes; `None` where none does.
+pub(super) fn len_of(front: &[u8]) -> Option<usize> {
+    let len = front.strip_prefix(&MAGIC)?.first_chunk()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    (OVERHEAD..=MAX).contains(&len).then_some(len)
+}
+
 /// The key, the version and the body of an envelope.
-fn parse(value: &[u8]) -> Result<(&[u8], u8, &[u8]), Corrupt> {
+pub(super) fn parse(value: &[u8]) -> Result<(&[u8], u8, &[u8]), Corrupt> {
     let (whole, checksum) = value.split_last_chunk().ok_or(Corrupt::Envelope)?;
     let rest = whole.strip_prefix(&MAGIC).ok_or(Corrupt::Envelope)?;
     let (len, rest) = rest.split_first_chunk().ok_or(Corrupt::Envelope)?;

@@ -33,6 +33,19 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// The store is damaged, and there is no room for the new one that is to be made of it.
+    #[error(
+        "the store in {path} is damaged, and there is no room to recover it: {needed} bytes are \
+         needed beside it, {free} are free"
+    )]
+    NoRoom {
+        /// The folder of the store.
+        path: PathBuf,
+        /// How many bytes have to be free.
+        needed: u64,
+        /// How many are.
+        free: u64,
+    },
     /// The system refused to read or write.
     #[error("{path}: {source}")]
     Io {
@@ -65,6 +78,15 @@ pub enum StoreError {
         /// Why the commit failed.
         reason: String,
     },
+    /// A backup is being made; there is one at a time.
+    #[error("a backup is being made already")]
+    BackupRunning,
+    /// A backup was not taken to its end.
+    #[error("the backup has ended early: {reason}")]
+    BackupCut {
+        /// Why.
+        reason: String,
+    },
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -75,6 +97,16 @@ impl StoreError {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source: Arc::new(source) }
+    }
+
+    /// Whether the file system has no room, or none for us.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::NoRoom { .. } => true,
+            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            _ => false,
+        }
     }
 
     /// What sled says of a store that it was to open or to read.

@@ -2,18 +2,22 @@
 
 use super::{
     change::{Change, Done, Queued, Urgency},
+    condition::{Condition, Lookout, Spans},
     engine::{self, Engine, Medium},
     error::StoreError,
-    folder::Folder,
     queue::Queue,
     reader::{Coverage, Reader},
-    record,
+    record, recovery,
     replay::{Contents, Replay},
+    space::{self, Gauge, Space},
     stats::{Counters, Stats},
     upkeep::{Layout, Retention, Upkeep},
+    wear::{self, Tally},
     writer::Writer,
 };
-use crate::model::{Bucket, Channel, Clock, DeviceId, LogEntry, SystemClock, Timestamp, Width};
+use crate::model::{
+    Bucket, Channel, Clock, DeviceId, LogEntry, SystemClock, TimeSpan, Timestamp, Width,
+};
 use std::{
     fmt,
     path::Path,
@@ -25,12 +29,15 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Semaphore, oneshot},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch},
     task,
 };
 
 /// The most queries that run at once: a third waits, and the writer is not starved.
 const READERS: usize = 2;
+
+/// What a backup needs of the store.
+pub(super) type BackupAccess = (OwnedSemaphorePermit, Arc<Reader>, watch::Receiver<bool>);
 
 /// How the store is opened.
 #[derive(Clone)]
@@ -41,19 +48,34 @@ pub struct Options {
     pub retention: Retention,
     /// How often it is looked for what can be compacted or has to go.
     pub upkeep_interval: Duration,
-    /// The time of day, for what has to go because of its age.
+    /// How often space in the file is reclaimed: half a megabyte each time, at the cost of a flush
+    /// of the medium. `None` is once a commit interval, and at most twice a second, which is
+    /// enough for some 10,000 readings a second at commits of a second.
+    pub reclaim_interval: Option<Duration>,
+    /// Where the file system has less room than this, in bytes, readings are not recorded.
+    pub min_free_bytes: u64,
+    /// The time of day, for what has to go because of its age. It is told what the store remembers
+    /// of it.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
-    /// A commit a second, everything kept, the machine's clock.
+    /// A commit a second, everything kept and recorded to the last byte, the machine's clock.
     fn default() -> Self {
         Self {
             commit_interval: Duration::from_secs(1),
             retention: Retention::default(),
             upkeep_interval: Duration::from_mins(10),
+            reclaim_interval: None,
+            min_free_bytes: 0,
             clock: Arc::new(SystemClock),
         }
+    }
+}
+
+impl Options {
+    fn reclaim_interval(&self) -> Duration {
+        self.reclaim_interval.unwrap_or(self.commit_interval.max(engine::RECLAIM_INTERVAL))
     }
 }
 
@@ -80,10 +102,16 @@ struct Shared {
     /// `None` once the store is closed.
     reader: RwLock<Option<Arc<Reader>>>,
     readers: Arc<Semaphore>,
+    /// The permit to make a backup.
+    backups: Arc<Semaphore>,
+    /// Becomes `true` when the store is to be closed: backups end then.
+    closing: watch::Sender<bool>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// This run's number.
     boots: u64,
     log_lines: AtomicU32,
+    condition: watch::Receiver<Condition>,
+    spans: Spans,
 }
 
 impl Store {
@@ -96,28 +124,44 @@ impl Store {
     /// another version wrote it, [`StoreError::Damaged`] where it makes no sense, and
     /// [`StoreError::Io`] where the system refuses.
     pub fn open(path: &Path, options: &Options) -> Result<(Self, Contents), StoreError> {
-        Self::open_on(path, options, |engine| engine)
+        Self::open_on(path, options, space::gauge(path), |engine| engine)
     }
 
-    /// As [`open`](Self::open), with commits going to what `medium` makes of the database.
+    /// As [`open`](Self::open), with commits going to what `medium` makes of the database, on a file
+    /// system that has the room that `gauge` tells.
     pub(super) fn open_on<M: Medium>(
         path: &Path,
         options: &Options,
+        gauge: Gauge,
         medium: impl FnOnce(Arc<Engine>) -> M,
     ) -> Result<(Self, Contents), StoreError> {
         let interval = options.commit_interval;
-        let engine = Arc::new(Engine::open(Folder::lock(path)?, interval)?);
-        let counters = Arc::new(Counters::default());
-        let mut replay = engine::caught(path, || {
-            let mut replay = Replay::read(&engine, &counters)?;
-            replay.marks.boots = replay.marks.boots.saturating_add(1);
-            let (key, value) = record::marks(&replay.marks)?;
-            engine.apply(vec![(key, Some(value))])?;
-            engine.sync()?;
-            Ok(replay)
+        let mut space = Space::new(path, options.min_free_bytes, gauge);
+        let opened = space.open_with(|| {
+            recovery::open(path, options.reclaim_interval(), options.clock.now(), |engine| {
+                let counters = Arc::new(Counters::default());
+                Ok((read(engine, &counters)?, counters))
+            })
         })?;
-        let contents = replay.contents();
-        let Replay { removed, heads, logs, first_frame, last_frame, .. } = replay;
+        let recovery::Opened { engine, content: (mut replay, counters), recovery, .. } = opened;
+        let contents = Contents {
+            recovery: recovery.map(Box::new),
+            recovered: opened.recovered,
+            ..replay.contents()
+        };
+        let Replay {
+            removed, mut heads, logs, first_frame, last_frame, clock, written, spans, ..
+        } = replay;
+        heads.reach(last_frame);
+        options.clock.resume(clock, contents.newest());
+        let lookout = Lookout::new(
+            space,
+            Tally::new(written, wear::meter()),
+            Arc::clone(&options.clock),
+            Arc::clone(&counters),
+            spans.clone(),
+        );
+        let condition = lookout.condition();
         let readings = heads.iter().map(|(_, entry)| entry.readings()).sum();
         counters.stored(readings, 0);
         counters.keep(heads.usage(), heads.unsealed(), logs.bytes());
@@ -134,6 +178,7 @@ impl Store {
             last_frame,
             removed: removed.keys().copied().collect(),
             upkeep: Upkeep::new(Arc::clone(&layout), options, first_frame, removed),
+            lookout,
             medium: medium(Arc::clone(&engine)),
         };
         let thread = thread::Builder::new()
@@ -152,9 +197,13 @@ impl Store {
             counters,
             reader: RwLock::new(Some(Arc::new(reader))),
             readers: Arc::new(Semaphore::new(READERS)),
+            backups: Arc::new(Semaphore::new(1)),
+            closing: watch::Sender::new(false),
             writer: Mutex::new(Some(thread)),
             boots: contents.marks.boots,
             log_lines: AtomicU32::new(0),
+            condition,
+            spans,
         };
         Ok((Self { shared: Arc::new(shared) }, contents))
     }
@@ -206,6 +255,7 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         shared.queue.close();
+        shared.closing.send_replace(true);
         // Held to the end, so that a second call returns when all is closed as well.
         let mut writer = shared.writer.lock().await;
         if let Some(thread) = writer.take() {
@@ -216,6 +266,10 @@ impl Store {
         {
             permits.forget();
             shared.readers.close();
+        }
+        if let Ok(permit) = shared.backups.acquire().await {
+            permit.forget();
+            shared.backups.close();
         }
         let reader = shared.reader.write().unwrap_or_else(PoisonError::into_inner).take();
         let _ = task::spawn_blocking(move || drop(reader)).await;
@@ -264,7 +318,7 @@ impl Store {
         self.query(move |reader| reader.buckets(device, channel, width, from, to, limit)).await
     }
 
-    /// Since when one channel's readings are kept. Minutes and hours are told to the half day.
+    /// Since when one channel's readings are kept.
     ///
     /// # Errors
     ///
@@ -292,6 +346,17 @@ impl Store {
         self.query(move |reader| reader.log(device, before, limit)).await
     }
 
+    /// What the store can do, now and from now on.
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.shared.condition.clone()
+    }
+
+    /// The spans of time of which the store has readings and in which the time of day was a guess,
+    /// oldest first; the newest 1,024.
+    pub fn uncertain_spans(&self) -> Vec<TimeSpan> {
+        self.shared.spans.all()
+    }
+
     /// Figures for health and metrics.
     pub fn stats(&self) -> Stats {
         // Under the lock: a clone could outlive the files' closing.
@@ -314,7 +379,7 @@ impl Store {
             .map_err(|_| StoreError::Closed)?;
         let reader = self.reader().ok_or(StoreError::Closed)?;
         let query = task::spawn_blocking(move || {
-            let result = engine::caught(reader.engine.path(), || run(&reader));
+            let result = recovery::watched(reader.engine.path(), || run(&reader));
             // The reader before the permit: who holds all permits knows that no reader is left.
             drop(reader);
             drop(permit);
@@ -322,6 +387,17 @@ impl Store {
         });
         // Its panics are caught: it is only cancelled, when the runtime ends.
         query.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// What a backup needs: the permit, the reader, and what becomes `true` when it has to end.
+    pub(super) fn backup_access(&self) -> Result<BackupAccess, StoreError> {
+        let permit = Arc::clone(&self.shared.backups).try_acquire_owned();
+        let permit = permit.map_err(|error| match error {
+            TryAcquireError::NoPermits => StoreError::BackupRunning,
+            TryAcquireError::Closed => StoreError::Closed,
+        })?;
+        let reader = self.reader().ok_or(StoreError::Closed)?;
+        Ok((permit, reader, self.shared.closing.subscribe()))
     }
 
     fn reader(&self) -> Option<Arc<Reader>> {
@@ -338,4 +414,14 @@ impl Drop for Shared {
         // The writer commits what waits, then ends on its own.
         self.queue.close();
     }
+}
+
+/// Reads what the store holds, and counts that it was opened.
+fn read(engine: &Arc<Engine>, counters: &Counters) -> Result<Replay, StoreError> {
+    let mut replay = Replay::read(engine, counters)?;
+    replay.marks.boots = replay.marks.boots.saturating_add(1);
+    let (key, value) = record::marks(&replay.marks)?;
+    engine.apply(vec![(key, Some(value))])?;
+    engine.sync()?;
+    Ok(replay)
 }

@@ -23,6 +23,8 @@ pub(super) struct Heads {
     by_frame: BTreeSet<(u64, Series)>,
     unsealed: usize,
     usage: Usage,
+    /// The last frame whose readings are in the heads, or in chunks that the records know.
+    frame: u64,
 }
 
 /// A series.
@@ -92,6 +94,16 @@ impl Heads {
         self.usage.subtract(&entry.record);
         self.usage.add(&record);
         entry.record = record;
+    }
+
+    /// Says that all frames up to this one are taken in.
+    pub(super) fn reach(&mut self, frame: u64) {
+        self.frame = frame;
+    }
+
+    /// The last frame that is taken in.
+    pub(super) fn frame(&self) -> u64 {
+        self.frame
     }
 
     /// Adds a reading of a frame to its head. Frames come in their order.

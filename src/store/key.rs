@@ -2,7 +2,8 @@
 //!
 //! | key | value (version of the body) |
 //! | --- | --- |
-//! | `00 name` | the hub's counters under `marks` (1: postcard) |
+//! | `00 name` | single values (1: postcard): the hub's counters under `marks`, the last time that was certain under `clock`, what was written to the card under `wear`, the number of the store under `lineage` |
+//! | `00 "uncertain " time i64` | a span in which the time was a guess, by its begin (1: postcard) |
 //! | `01 device u32` | a device's record (1: postcard) |
 //! | `02 device u32, time i64, order u64` | a line of a device's log (1: JSON) |
 //! | `03 device u32` | tombstone of a removed device (1: postcard) |
@@ -23,11 +24,11 @@ use super::series::Series;
 use crate::model::{DeviceId, Timestamp, Width};
 
 /// The table of the hub's counters.
-const META: u8 = 0x00;
+pub(super) const META: u8 = 0x00;
 /// The table of device records.
 pub(super) const DEVICE: u8 = 0x01;
 /// The table of log lines.
-const LOG: u8 = 0x02;
+pub(super) const LOG: u8 = 0x02;
 /// The table of tombstones.
 pub(super) const REMOVED: u8 = 0x03;
 /// The table of what the devices' logs take.
@@ -48,6 +49,39 @@ pub(super) fn marks() -> Vec<u8> {
     [&[META], &b"marks"[..]].concat()
 }
 
+/// The key of the last time that was certain.
+pub(super) fn clock() -> Vec<u8> {
+    [&[META], &b"clock"[..]].concat()
+}
+
+/// The key of what was written to the card.
+pub(super) fn wear() -> Vec<u8> {
+    [&[META], &b"wear"[..]].concat()
+}
+
+/// What the keys of all spans of uncertain time begin with.
+const UNCERTAIN: &[u8] = b"\0uncertain ";
+
+/// The key of the span of uncertain time that begins at `from`.
+pub(super) fn uncertain(from: Timestamp) -> Vec<u8> {
+    [UNCERTAIN, &time(from.millis())].concat()
+}
+
+/// Whether a key is that of a span of uncertain time.
+pub(super) fn is_uncertain(key: &[u8]) -> bool {
+    key.starts_with(UNCERTAIN)
+}
+
+/// The keys of all spans of uncertain time: from the first, to one after the last.
+pub(super) fn uncertain_all() -> [Vec<u8>; 2] {
+    [UNCERTAIN.to_vec(), [UNCERTAIN, &[0xFF; 9]].concat()]
+}
+
+/// The key of the number that says which store this is.
+pub(super) fn lineage() -> Vec<u8> {
+    [&[META], &b"lineage"[..]].concat()
+}
+
 /// The key of a device's record.
 pub(super) fn device(id: DeviceId) -> Vec<u8> {
     [&[DEVICE], &id.0.to_be_bytes()[..]].concat()
@@ -66,6 +100,15 @@ pub(super) fn log_prefix(id: DeviceId) -> Vec<u8> {
 /// The key of a log line; with an order of 0, the first that a line of that time can have.
 pub(super) fn log(id: DeviceId, at: Timestamp, order: u64) -> Vec<u8> {
     [&log_prefix(id)[..], &time(at.millis()), &order.to_be_bytes()].concat()
+}
+
+/// Device, time and order of such a key.
+pub(super) fn log_of(key: &[u8]) -> Option<(DeviceId, i64, u64)> {
+    let mut rest = key.strip_prefix(&[LOG])?;
+    let device = DeviceId(u32::from_be_bytes(take(&mut rest)?));
+    let at = time_of(take(&mut rest)?);
+    let order = u64::from_be_bytes(take(&mut rest)?);
+    rest.is_empty().then_some((device, at, order))
 }
 
 /// A key after those of all lines of a device's log.
@@ -212,6 +255,8 @@ mod tests {
             prop_assert_eq!(device_of(&device(id)), Some(id));
             prop_assert_eq!(device_of(&removed(id)), Some(id));
             prop_assert_eq!(device_of(&log(id, Timestamp::MIN, order)), Some(id));
+            let line = (id, Timestamp::MIN.millis(), order);
+            prop_assert_eq!(log_of(&log(id, Timestamp::MIN, order)), Some(line));
             prop_assert_eq!(sequence_of(&frame(sequence, part)), Some(sequence));
             prop_assert_eq!(device_of(&frame(sequence, part)), None);
             prop_assert_eq!(sequence_of(&device(id)), None);
@@ -257,7 +302,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(key in vec(any::<u8>(), 0..30)) {
-            let _ = (device_of(&key), sequence_of(&key), chunk_of(&key), series_of(&key));
+            let _ = (device_of(&key), sequence_of(&key), log_of(&key), chunk_of(&key), series_of(&key));
             let _ = (block_of(&key), fresh_of(&key));
         }
     }

@@ -36,6 +36,7 @@
 //! - `writer`: the thread that commits
 //! - `reader`: queries over what is committed and what waits
 //! - `replay`: what the store holds, read when it is opened
+//! - [`backup`]: the whole store in one file
 //! - `heads`: every series, and what of it is not sealed
 //! - `seal`: how a head becomes chunks and buckets
 //! - `logs`: what the devices' logs take
@@ -44,13 +45,22 @@
 //! - `chunk`, `rollup`: readings sealed for years, and summed up by the minute and the hour
 //! - `column`, `varint`: how their numbers are packed
 //! - `engine`: sled, made durable
+//! - `recovery`: the ladder from opening to a running store, whatever the files are like
 //! - `folder`, `format`, `sanitise`: lock, version and repair before sled opens
+//! - `condition`: what the store can do, as the writer sees it between commits
+//! - `space`: what happens where the disk runs full
+//! - `wear`: how much is written to the card
+//! - `builder`: a new database, built beside the old one
+//! - [`offline`]: restoring and compacting, while no hub runs
 //! - `stats`: figures for health and metrics
 //! - `error`: what can go wrong
 
+pub mod backup;
+mod builder;
 mod change;
 mod chunk;
 mod column;
+mod condition;
 mod engine;
 mod envelope;
 mod error;
@@ -61,17 +71,21 @@ mod handle;
 mod heads;
 mod key;
 mod logs;
+pub mod offline;
 mod queue;
 mod reader;
 mod record;
+mod recovery;
 mod replay;
 mod rollup;
 mod sanitise;
 mod seal;
 mod series;
+mod space;
 mod stats;
 mod upkeep;
 mod varint;
+mod wear;
 mod writer;
 
 #[cfg(test)]
@@ -80,9 +94,13 @@ mod sample;
 mod tests;
 
 pub use change::{Change, Done, Urgency};
+pub use condition::Condition;
 pub use error::StoreError;
 pub use handle::{Options, Store};
 pub use reader::Coverage;
+pub use recovery::Recovery;
 pub use replay::Contents;
+pub use space::Recording;
 pub use stats::Stats;
 pub use upkeep::{Limit, Retention};
+pub use wear::Wear;

@@ -114,7 +114,19 @@ impl Reader {
         let Some(unsealed) = self.unsealed(device, channel, from, to) else {
             return Ok(Vec::new());
         };
-        let Unsealed { series, sealed, readings, .. } = unsealed;
+        self.merged(&unsealed, width, from, to, limit)
+    }
+
+    /// The oldest buckets of what is not sealed and of what is that begin in `from..to`.
+    fn merged(
+        &self,
+        unsealed: &Unsealed,
+        width: Width,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        let Unsealed { series, sealed, ref readings, .. } = *unsealed;
         let (from, mut to) = (from.millis(), to.millis());
         let mut found = Vec::new();
         let key = |start| key::block(width, series, start);
@@ -148,7 +160,7 @@ impl Reader {
             }
             true
         })?;
-        found.extend(within(rollup::summarise(width, readings), from, to));
+        found.extend(within(rollup::summarise(width, readings.iter().copied()), from, to));
         let mut buckets = rollup::merge(found, &[]);
         buckets.truncate(limit);
         Ok(buckets)
@@ -164,29 +176,19 @@ impl Reader {
         let Some(unsealed) = self.unsealed(device, channel, Timestamp::MIN, Timestamp::MAX) else {
             return Ok(Coverage::default());
         };
-        let series = unsealed.series;
-        let head = unsealed.readings.iter().map(|&(at, _)| at).min();
-        let first = |from: Vec<u8>, to: Vec<u8>| {
-            self.engine.keys(&from, &to, 1).map(|keys| keys.into_iter().next())
-        };
-        let chunk = |first| key::chunk(Chunk { series, first, through: 0, part: 0 });
-        let chunk = first(chunk(i64::MIN), chunk(i64::MAX))?;
+        let chunk =
+            |first| key::chunk(Chunk { series: unsealed.series, first, through: 0, part: 0 });
+        let chunk = self.engine.keys(&chunk(i64::MIN), &chunk(i64::MAX), 1)?.into_iter().next();
         let chunk = chunk.and_then(|key| key::chunk_of(&key)).map(|chunk| chunk.first);
-        let fresh = |start| key::fresh(series, start, 0);
-        let fresh = first(fresh(i64::MIN), fresh(i64::MAX))?;
-        let fresh = fresh.and_then(|key| key::fresh_of(&key)).map(|(_, start, _)| start);
-        let block = |width| {
-            let key = |start| key::block(width, series, start);
-            let block = first(key(i64::MIN), key(i64::MAX))?;
-            let block = block.and_then(|key| key::block_of(&key)).map(|(.., start)| start);
-            // What is fresh and what is in a head counts for both widths.
-            let start = [block, fresh, head].into_iter().flatten().min();
-            Ok::<_, StoreError>(start.map(Timestamp::from_millis))
+        let head = unsealed.readings.iter().map(|&(at, _)| at).min();
+        let first = |width| {
+            let buckets = self.merged(&unsealed, width, Timestamp::MIN, Timestamp::MAX, 1)?;
+            Ok::<_, StoreError>(buckets.first().map(|bucket| bucket.start))
         };
         Ok(Coverage {
             raw: [chunk, head].into_iter().flatten().min().map(Timestamp::from_millis),
-            minute: block(Width::Minute)?,
-            hour: block(Width::Hour)?,
+            minute: first(Width::Minute)?,
+            hour: first(Width::Hour)?,
         })
     }
 

@@ -8,12 +8,47 @@ use super::{
     envelope,
     error::{Corrupt, StoreError},
     key,
+    wear::Written,
 };
-use crate::model::{ChannelState, DeviceId, DeviceRecord, LogEntry, Marks};
+use crate::model::{ChannelState, ClockMark, DeviceId, DeviceRecord, LogEntry, Marks, TimeSpan};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The version of each of these bodies that is written.
-const VERSION: u8 = 1;
+/// The version of the body of a log line.
+const LOG_VERSION: u8 = 1;
+
+/// What is kept under a key of its own, in postcard.
+pub(super) trait Body: Serialize + DeserializeOwned {
+    /// The version that is written.
+    const VERSION: u8 = 1;
+
+    /// Reads a body of another version.
+    fn decode_older(version: u8, _body: &[u8]) -> Result<Self, Corrupt> {
+        Err(Corrupt::Version(version))
+    }
+}
+
+impl Body for Marks {}
+impl Body for Tombstone {}
+impl Body for SeriesRecord {}
+impl Body for LogUsage {}
+impl Body for ClockMark {}
+impl Body for TimeSpan {}
+impl Body for Written {}
+/// The number of the store.
+impl Body for u128 {}
+
+impl Body for DeviceRecord {
+    const VERSION: u8 = 2;
+
+    /// Version 1 ends before `replaced` and `revision`: postcard's `None` and 0, a byte each, make
+    /// version 2 of it.
+    fn decode_older(version: u8, body: &[u8]) -> Result<Self, Corrupt> {
+        if version != 1 {
+            return Err(Corrupt::Version(version));
+        }
+        decode(&[body, &[0, 0]].concat())
+    }
+}
 
 /// A key and the value to keep under it.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
@@ -74,6 +109,26 @@ pub(super) fn marks(marks: &Marks) -> Result<Pair, StoreError> {
     seal(key::marks(), marks, "the counters")
 }
 
+/// The last time that was certain.
+pub(super) fn clock(mark: &ClockMark) -> Result<Pair, StoreError> {
+    seal(key::clock(), mark, "the time")
+}
+
+/// What was written to the card.
+pub(super) fn wear(written: Written) -> Result<Pair, StoreError> {
+    seal(key::wear(), &written, "what was written")
+}
+
+/// A span in which the time was a guess.
+pub(super) fn uncertain(span: &TimeSpan) -> Result<Pair, StoreError> {
+    seal(key::uncertain(span.from), span, "a span of uncertain time")
+}
+
+/// The number that says which store this is.
+pub(super) fn lineage(number: u128) -> Result<Pair, StoreError> {
+    seal(key::lineage(), &number, "the number of the store")
+}
+
 /// A removed device's tombstone.
 pub(super) fn tombstone(id: DeviceId, tombstone: Tombstone) -> Result<Pair, StoreError> {
     seal(key::removed(id), &tombstone, "a tombstone")
@@ -85,13 +140,19 @@ pub(super) fn log(id: DeviceId, entry: &LogEntry, order: u64) -> Result<Pair, St
     let what = "a log line";
     let body = serde_json::to_vec(entry)
         .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
-    let value = envelope::seal(&key, VERSION, &body, what)?;
+    let value = envelope::seal(&key, LOG_VERSION, &body, what)?;
     Ok((key, value))
 }
 
 /// Reads anything but a log line back.
-pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
-    let body = envelope::open_version(key, VERSION, value)?;
+pub(super) fn open<T: Body>(key: &[u8], value: &[u8]) -> Result<T, Corrupt> {
+    match envelope::open(key, value)? {
+        (version, body) if version == T::VERSION => decode(body),
+        (version, body) => T::decode_older(version, body),
+    }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Corrupt> {
     match postcard::take_from_bytes(body) {
         Ok((record, [])) => Ok(record),
         _ => Err(Corrupt::Body),
@@ -100,21 +161,21 @@ pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, C
 
 /// Reads a log line back.
 pub(super) fn open_log(key: &[u8], value: &[u8]) -> Result<LogEntry, Corrupt> {
-    let body = envelope::open_version(key, VERSION, value)?;
+    let body = envelope::open_version(key, LOG_VERSION, value)?;
     serde_json::from_slice(body).map_err(|_| Corrupt::Body)
 }
 
-fn seal(key: Vec<u8>, record: &impl Serialize, what: &'static str) -> Result<Pair, StoreError> {
+fn seal<T: Body>(key: Vec<u8>, record: &T, what: &'static str) -> Result<Pair, StoreError> {
     let body = postcard::to_stdvec(record)
         .map_err(|error| StoreError::Encoding { what, detail: error.to_string() })?;
-    let value = envelope::seal(&key, VERSION, &body, what)?;
+    let value = envelope::seal(&key, T::VERSION, &body, what)?;
     Ok((key, value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, CommandState, LogKind, SESSIONS_OPEN_MAX, Timestamp};
+    use crate::model::{Channel, CommandState, LogKind, Replaced, SESSIONS_OPEN_MAX, Timestamp};
     use capteur_protocol::{Mac, Name, Pair, SessionId};
     use proptest::{collection::vec, prelude::*};
 
@@ -139,6 +200,12 @@ mod tests {
             left_at: Some(Timestamp::MAX),
             session: Some(pair.clone()),
             offered: vec![pair; SESSIONS_OPEN_MAX],
+            replaced: Some(Replaced {
+                mac: Mac([255; 6]),
+                at: Timestamp::MAX,
+                absorbed: Some(DeviceId(u32::MAX)),
+            }),
+            revision: u32::MAX,
         }
     }
 
@@ -151,6 +218,37 @@ mod tests {
     }
 
     #[test]
+    fn a_device_record_of_version_1_is_read() {
+        // As the first version of the hub wrote it.
+        let body = [
+            &[7][..],
+            &[0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1],
+            &[9],
+            b"capteur01",
+            &[2, 4, 1, 6, 0, 0, 0],
+        ]
+        .concat();
+        let key = key::device(DeviceId(7));
+        let value = envelope::seal(&key, 1, &body, "a test").unwrap();
+        let record = DeviceRecord {
+            id: DeviceId(7),
+            mac: Mac([0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1]),
+            name: name("capteur01"),
+            first_seen: Timestamp::from_millis(1),
+            last_seen: Timestamp::from_millis(2),
+            joined_at: Some(Timestamp::from_millis(3)),
+            left_at: None,
+            session: None,
+            offered: Vec::new(),
+            replaced: None,
+            revision: 0,
+        };
+        assert_eq!(open(&key, &value), Ok(record));
+        let value = envelope::seal(&key, 3, &body, "a test").unwrap();
+        assert_eq!(open::<DeviceRecord>(&key, &value), Err(Corrupt::Version(3)));
+    }
+
+    #[test]
     fn every_kind_of_log_line_comes_back() {
         let by = || "the page".to_owned();
         let kinds = [
@@ -158,6 +256,8 @@ mod tests {
             LogKind::Joined,
             LogKind::Left,
             LogKind::Renamed { from: name("capteur01"), to: name("Évier ☀"), by: by() },
+            LogKind::Replaced { from: Mac([1; 6]), to: Mac([2; 6]), by: by() },
+            LogKind::ReplacementUndone { from: Mac([2; 6]), to: Mac([1; 6]), by: by() },
             LogKind::Command {
                 id: "1-42".into(),
                 channel: Channel::Led,
@@ -227,7 +327,9 @@ mod tests {
 
         #[test]
         fn arbitrary_bodies_never_panic(body in vec(any::<u8>(), 0..300)) {
-            let value = envelope::seal(b"key", VERSION, &body, "a test").unwrap();
+            let value = envelope::seal(b"key", DeviceRecord::VERSION, &body, "a test").unwrap();
+            let _ = open::<DeviceRecord>(b"key", &value);
+            let value = envelope::seal(b"key", Marks::VERSION, &body, "a test").unwrap();
             let _ = open::<DeviceRecord>(b"key", &value);
             let _ = open::<Marks>(b"key", &value);
             let _ = open_log(b"key", &value);

@@ -1,6 +1,7 @@
 //! What the store holds, read when it is opened.
 
 use super::{
+    condition::Spans,
     engine::Engine,
     envelope,
     error::{Corrupt, StoreError},
@@ -9,10 +10,14 @@ use super::{
     key,
     logs::Logs,
     record::{self, SeriesRecord, Tombstone},
+    recovery::Recovery,
     series::Series,
     stats::Counters,
+    wear::Written,
 };
-use crate::model::{Channel, ChannelState, DeviceId, DeviceRecord, Marks, Timestamp};
+use crate::model::{
+    Channel, ChannelState, ClockMark, DeviceId, DeviceRecord, Marks, TimeSpan, Timestamp,
+};
 use std::collections::HashMap;
 
 /// What the store held when it was opened.
@@ -25,6 +30,10 @@ pub struct Contents {
     /// Each channel's last reading and the time of its last change, in no order. A device whose
     /// record is lost may still have some.
     pub last: Vec<(DeviceId, Channel, ChannelState)>,
+    /// The latest recovery of the store, as long as the damaged database is kept.
+    pub recovery: Option<Box<Recovery>>,
+    /// Whether that recovery was now.
+    pub recovered: bool,
 }
 
 /// All that opening finds out.
@@ -37,10 +46,22 @@ pub(super) struct Replay {
     pub(super) removed: HashMap<DeviceId, u64>,
     pub(super) heads: Heads,
     pub(super) logs: Logs,
+    pub(super) clock: Option<ClockMark>,
+    pub(super) written: Written,
+    pub(super) spans: Spans,
     /// The first frame, whether or not it can be read; the last where there is none.
     pub(super) first_frame: u64,
     /// The last frame that ever was.
     pub(super) last_frame: u64,
+}
+
+impl Contents {
+    /// The newest time that anything in it has.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        let readings = self.last.iter().map(|(_, _, last)| last.at);
+        let devices = self.devices.iter().map(|device| device.last_seen);
+        readings.chain(devices).max()
+    }
 }
 
 impl Replay {
@@ -58,14 +79,18 @@ impl Replay {
     }
 
     fn read_marks(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
-        let key = key::marks();
-        if let Some(value) = engine.get(&key)? {
-            match record::open(&key, &value) {
-                Ok(marks) => self.marks = marks,
-                Err(why) => counters.corrupt(&key, why),
+        self.marks = read_one(&key::marks(), engine, counters)?.unwrap_or_default();
+        self.clock = read_one(&key::clock(), engine, counters)?;
+        self.written = read_one(&key::wear(), engine, counters)?.unwrap_or_default();
+        let [from, to] = key::uncertain_all();
+        engine.scan(&from, &to, |key, value| {
+            match record::open::<TimeSpan>(key, value) {
+                // There are never too many: each that came deleted one that was.
+                Ok(span) => drop(self.spans.put(span)),
+                Err(why) => counters.corrupt(key, why),
             }
-        }
-        Ok(())
+            true
+        })
     }
 
     fn read_removed(&mut self, engine: &Engine, counters: &Counters) -> Result<(), StoreError> {
@@ -194,6 +219,18 @@ impl Replay {
                     series.split().map(|(device, channel)| (device, channel, state))
                 })
                 .collect(),
+            ..Contents::default()
         }
     }
+}
+
+/// A single value; `None` where it is missing or damaged.
+fn read_one<T: record::Body>(
+    key: &[u8],
+    engine: &Engine,
+    counters: &Counters,
+) -> Result<Option<T>, StoreError> {
+    let Some(value) = engine.get(key)? else { return Ok(None) };
+    let read = record::open(key, &value);
+    Ok(read.inspect_err(|&why| counters.corrupt(key, why)).ok())
 }

@@ -12,10 +12,13 @@
 
 use std::f64::consts::TAU;
 
+/// When the first second is, in ms since the Unix epoch.
+pub(super) const BEGIN: i64 = 1_700_000_000_000;
+
 /// The reading of a series in some second: time in ms since the Unix epoch, and value.
 pub(super) fn reading(series: u32, second: u32) -> (i64, u8) {
     let jitter = 40.0 * uniform(1, series, second) - 20.0;
-    let at = 1_700_000_000_000 + i64::from(series) + i64::from(second) * 1000;
+    let at = BEGIN + i64::from(series) + i64::from(second) * 1000;
     let value = light(series, second) + 0.7 * normal(series, second);
     (at + jitter.floor() as i64, value.round().clamp(0.0, 100.0) as u8)
 }

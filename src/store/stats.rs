@@ -1,6 +1,6 @@
 //! What the store tells of itself, for health and metrics.
 
-use super::heads::Usage;
+use super::{heads::Usage, wear::Wear};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -47,6 +47,10 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Size of the database's file in bytes.
     pub file_bytes: u64,
+    /// Room on the file system for us, in bytes; `None` where the system won't tell.
+    pub free_bytes: Option<u64>,
+    /// What the card has been through.
+    pub wear: Wear,
     /// Whether the store takes changes: it is open, and no commit has failed.
     pub healthy: bool,
 }
@@ -69,6 +73,8 @@ pub(super) struct Counters {
     hour_bytes: AtomicU64,
     log_bytes: AtomicU64,
     corrupt: Mutex<BTreeSet<Vec<u8>>>,
+    /// As of the last look.
+    card: Mutex<(Wear, Option<u64>)>,
 }
 
 impl Counters {
@@ -92,6 +98,11 @@ impl Counters {
     pub(super) fn stored(&self, more: u64, fewer: u64) {
         self.stored_readings.fetch_add(more, Relaxed);
         self.stored_readings.fetch_sub(fewer, Relaxed);
+    }
+
+    /// Keeps what the writer's thread sees of the card: its wear, and the room on it.
+    pub(super) fn look(&self, wear: Wear, free_bytes: Option<u64>) {
+        *self.card.lock().unwrap_or_else(PoisonError::into_inner) = (wear, free_bytes);
     }
 
     /// Counts readings that retention has deleted.
@@ -121,7 +132,10 @@ impl Counters {
     pub(super) fn stats(&self) -> Stats {
         let seconds = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Relaxed)).as_secs_f64();
         let corrupt = self.corrupt.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let (wear, free_bytes) = *self.card.lock().unwrap_or_else(PoisonError::into_inner);
         Stats {
+            free_bytes,
+            wear,
             commits: self.commits.load(Relaxed),
             committed_readings: self.committed_readings.load(Relaxed),
             frame_bytes: self.frame_bytes.load(Relaxed),

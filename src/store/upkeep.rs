@@ -194,6 +194,8 @@ impl Upkeep {
         let now = self.clock.now().millis();
         let more = match &mut self.pass {
             Some(Pass::Compact(pass)) => pass.step(now, turn)?,
+            // While the time is a guess, so is what is old: nothing goes.
+            Some(Pass::Retire(_)) if !self.clock.certain() => false,
             Some(Pass::Retire(pass)) => pass.step(&self.retention, now, self.low, turn)?,
             None => {
                 if Instant::now() >= self.next_walk {

@@ -2,7 +2,8 @@
 
 use super::{
     change::{Done, Queued},
-    engine::{self, Change, Engine, Medium},
+    condition::Lookout,
+    engine::{Change, Engine, Medium},
     envelope,
     error::StoreError,
     frame,
@@ -11,7 +12,7 @@ use super::{
     logs::Logs,
     queue::{Group, Next, Queue},
     record::{self, SeriesRecord, Tombstone},
-    seal,
+    recovery, seal,
     series::Series,
     stats::Counters,
     upkeep::Upkeep,
@@ -48,6 +49,7 @@ pub(super) struct Writer<M> {
     /// Every removed device.
     pub(super) removed: HashSet<DeviceId>,
     pub(super) upkeep: Upkeep,
+    pub(super) lookout: Lookout,
 }
 
 /// A commit, encoded.
@@ -75,16 +77,18 @@ impl<M: Medium> Writer<M> {
 
     fn work(&mut self) {
         loop {
-            let due = self.upkeep.due(&self.heads(), self.last_frame);
+            let due = self.upkeep.due(&self.heads(), self.last_frame).min(self.lookout.due());
             let result = match self.queue.next(self.interval, due) {
                 Next::Commit(group) => self.commit(group),
                 Next::Idle => Ok(()),
                 Next::End => return,
             };
+            self.lookout.look();
             // Also after a commit: where one follows the other at once, there is no idle moment.
             let result = result.and_then(|()| self.upkeep().map_err(|error| (error, Vec::new())));
             if let Err((error, dones)) = result {
                 self.counters.failed();
+                self.lookout.failed(&error);
                 let error = StoreError::Failed { reason: error.to_string() };
                 give_up(&self.queue, &error, dones);
                 return;
@@ -105,10 +109,11 @@ impl<M: Medium> Writer<M> {
 
     fn write(&mut self, group: &Group) -> Result<(), StoreError> {
         let mut batch = self.encode(&group.changes)?;
-        let changes = std::mem::take(&mut batch.changes);
+        let mut changes = std::mem::take(&mut batch.changes);
         if !changes.is_empty() {
+            changes.extend(self.lookout.along(!batch.entries.is_empty())?);
             let start = Instant::now();
-            engine::caught(self.engine.path(), || {
+            recovery::watched(self.engine.path(), || {
                 self.medium.apply(changes)?;
                 self.medium.sync()
             })?;
@@ -137,6 +142,7 @@ impl<M: Medium> Writer<M> {
             self.logs.remove(device);
             self.upkeep.remove(device, batch.last_frame);
         }
+        heads.reach(batch.last_frame);
         self.counters.keep(heads.usage(), heads.unsealed(), self.logs.bytes());
         // Under the lock: what leaves the queue is in the heads for whoever looks next.
         self.queue.publish(group, &batch.removed);
@@ -235,7 +241,7 @@ impl<M: Medium> Writer<M> {
             counters: &self.counters,
             last_frame: self.last_frame,
         };
-        engine::caught(path, || self.upkeep.step(&mut turn))
+        recovery::watched(path, || self.upkeep.step(&mut turn))
     }
 
     fn heads(&self) -> RwLockReadGuard<'_, Heads> {

@@ -9,8 +9,10 @@ use std::time::Duration;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 pub(crate) const MAC: &str = "61:EC:ED:3B:25:B1";
+pub(crate) const SECOND_MAC: &str = "61:EC:ED:3B:25:B2";
 
 pub(crate) struct Board {
+    mac: &'static str,
     client: AsyncClient,
     /// Topic and payload of what the hub said.
     heard: mpsc::UnboundedReceiver<(String, String)>,
@@ -24,8 +26,13 @@ pub(crate) struct Board {
 impl Board {
     /// A board that asks for a session and starts it.
     pub(crate) async fn join(hub: &Hub) -> Self {
-        let mut board = Self::connect(hub).await;
-        board.publish("state/join", MAC).await;
+        Self::join_as(hub, MAC).await
+    }
+
+    /// A board with this MAC that asks for a session and starts it.
+    pub(crate) async fn join_as(hub: &Hub, mac: &'static str) -> Self {
+        let mut board = Self::connect(hub, mac).await;
+        board.publish("state/join", mac).await;
         board.pair = board.assigned().await;
         board.start().await;
         board
@@ -33,15 +40,16 @@ impl Board {
 
     /// A board that reconnects, and starts a session that it was given before.
     pub(crate) async fn resume(self, hub: &Hub, pair: String) -> Self {
+        let mac = self.mac;
         drop(self);
-        let mut board = Self::connect(hub).await;
+        let mut board = Self::connect(hub, mac).await;
         board.pair = pair;
         board.start().await;
         board
     }
 
-    async fn connect(hub: &Hub) -> Self {
-        let mut options = MqttOptions::new(MAC, "127.0.0.1", hub.mqtt.port());
+    async fn connect(hub: &Hub, mac: &'static str) -> Self {
+        let mut options = MqttOptions::new(mac, "127.0.0.1", hub.mqtt.port());
         options.set_keep_alive(Duration::from_mins(5));
         let (client, mut events) = AsyncClient::new(options, 100);
         let (hear, heard) = mpsc::unbounded_channel();
@@ -63,7 +71,7 @@ impl Board {
             }
         });
         let pair = String::new();
-        let mut board = Self { client, heard, acknowledged, pair, connection };
+        let mut board = Self { mac, client, heard, acknowledged, pair, connection };
         for topic in ["state/nameAssign", "led/command"] {
             board.client.subscribe(topic, QoS::ExactlyOnce).await.unwrap();
             board.acknowledged().await;
@@ -98,7 +106,7 @@ impl Board {
     pub(crate) async fn assigned(&mut self) -> String {
         let (topic, payload) = self.hears().await;
         assert_eq!(topic, "state/nameAssign");
-        payload.strip_prefix(&format!("{MAC};")).unwrap().to_owned()
+        payload.strip_prefix(&format!("{};", self.mac)).unwrap().to_owned()
     }
 
     /// What the hub orders next.

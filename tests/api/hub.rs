@@ -14,7 +14,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -29,17 +29,25 @@ pub(crate) const START_MS: i64 = 1_763_800_000_000;
 
 /// The time of day, which moves only when it is told to.
 #[derive(Debug)]
-pub(crate) struct Hands(AtomicI64);
+pub(crate) struct Hands {
+    millis: AtomicI64,
+    /// Whether it is only a guess.
+    pub(crate) uncertain: AtomicBool,
+}
 
 impl Hands {
     pub(crate) fn advance(&self, millis: i64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        self.millis.fetch_add(millis, Ordering::SeqCst);
     }
 }
 
 impl Clock for Hands {
+    fn certain(&self) -> bool {
+        !self.uncertain.load(Ordering::SeqCst)
+    }
+
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
     }
 }
 
@@ -62,8 +70,16 @@ impl Hub {
 
     /// A hub on an empty store.
     pub(crate) fn start_with(confirm_timeout: Duration) -> Self {
-        let clock = Arc::new(Hands(AtomicI64::new(START_MS)));
+        let clock =
+            Arc::new(Hands { millis: AtomicI64::new(START_MS), uncertain: AtomicBool::new(false) });
         Self::run(tempfile::tempdir().unwrap(), clock, confirm_timeout)
+    }
+
+    /// A hub on the store in `folder`.
+    pub(crate) fn start_on(folder: TempDir) -> Self {
+        let clock =
+            Arc::new(Hands { millis: AtomicI64::new(START_MS), uncertain: AtomicBool::new(false) });
+        Self::run(folder, clock, Duration::from_mins(10))
     }
 
     /// Stops the hub, and starts another on its store.

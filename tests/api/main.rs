@@ -7,8 +7,10 @@
 //! - `board`: a board that says what it is told to
 //! - `reader`: a reader of the event stream
 //! - `devices`: rename, forget, and what the log says of it
+//! - `replacement`: a new board in the place of an old one, and back
 //! - `led`: commands and their ends
 //! - `pages`: readings and logs, page by page
+//! - `transfer`: backups and exports
 //! - `stream`: replay, a slow reader, a new run of the hub
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -18,4 +20,6 @@ mod hub;
 mod led;
 mod pages;
 mod reader;
+mod replacement;
 mod stream;
+mod transfer;

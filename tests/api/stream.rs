@@ -5,8 +5,9 @@ use crate::{
     hub::{DEADLINE, Hub},
     reader::Message,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
+use std::sync::atomic::Ordering;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -113,4 +114,29 @@ async fn a_reader_that_takes_nothing_is_given_a_new_snapshot() {
     }
     assert!(snapshots >= 2, "everything was in a buffer somewhere");
     assert!(missed > 4096, "a ring was still there, and {missed} events were passed over");
+}
+
+#[tokio::test]
+async fn readers_are_told_when_the_time_becomes_uncertain_and_when_it_is_known() {
+    let hub = Hub::start();
+    let mut reader = hub.follow(None).await;
+    assert_eq!(reader.find("snapshot").await.data["devices"], json!([]));
+    for uncertain in [true, false] {
+        hub.clock.uncertain.store(uncertain, Ordering::SeqCst);
+        let told = reader.find("storage").await.data;
+        assert_eq!(
+            (&told["time_uncertain"], &told["recording"]),
+            (&json!(uncertain), &json!(true))
+        );
+        let health = hub.get("/api/v1/health").await;
+        assert_eq!(health.status(), 200, "it does its work all the same");
+        let health: Value = health.json().await.unwrap();
+        assert_eq!(health["storage"]["time_uncertain"], json!(uncertain));
+        // Whoever comes now is told with the snapshot, where there is anything to tell.
+        let mut other = hub.follow(None).await;
+        other.find("snapshot").await;
+        if uncertain {
+            assert_eq!(other.find("storage").await.data["time_uncertain"], json!(true));
+        }
+    }
 }

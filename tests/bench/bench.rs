@@ -1,4 +1,5 @@
-//! The figures that Capteur promises, each beside mosquitto with a subscriber of the same kind.
+//! The figures that Capteur promises, each beside mosquitto with a subscriber of the same kind, or
+//! beside `SQLite` where it is about what is stored.
 //!
 //! ```text
 //! scripts/bench                 all figures
@@ -11,7 +12,7 @@
 //!
 //! # Layout
 //!
-//! - [`power_on`], [`led`], [`readings`], [`memory`] and [`size`]: the figures
+//! - [`power_on`], [`led`], [`readings`], [`memory`], [`size`] and [`store`]: the figures
 //! - [`table`]: figures, ratios and goals as text
 //! - [`timings`]: percentiles of what was measured
 //! - [`hub`]: the hub as a child process, called over HTTP
@@ -19,6 +20,9 @@
 //! - [`peer`]: mosquitto as a child process
 //! - [`subscriber`]: the session protocol over rumqttc, without a store: what stands behind mosquitto
 //! - [`fleet`], [`board`] and [`line`]: the boards, and their side of the wire
+//! - [`store_worker`]: the store as a child process
+//! - [`sqlite`]: its peer
+//! - [`sensor`]: the readings of both, made up
 //! - [`process`]: what a process uses, from `/proc`
 //! - [`machine`]: what the figures were taken on
 #![allow(
@@ -40,7 +44,12 @@ mod peer;
 mod power_on;
 mod process;
 mod readings;
+#[path = "../../src/store/sample.rs"]
+mod sensor;
 mod size;
+mod sqlite;
+mod store;
+mod store_worker;
 mod subscriber;
 mod table;
 mod timings;
@@ -53,11 +62,22 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Outcome<T> = Result<T, Failure>;
 
 /// The figures by name, in the order in which they are taken.
-const FIGURES: [&str; 5] = ["size", "memory", "power-on", "led", "readings"];
+const FIGURES: [&str; 6] = ["size", "memory", "power-on", "led", "readings", "store"];
 
 fn main() -> ExitCode {
     // Cargo passes `--bench` to every benchmark.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let Some((store_worker::ARGUMENT, job)) =
+        wanted.split_first().map(|(word, rest)| (word.as_str(), rest))
+    {
+        return match store_worker::work(job) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("bench: {}: {failure}", store_worker::ARGUMENT);
+                ExitCode::FAILURE
+            }
+        };
+    }
     if let Some(unknown) = wanted.iter().find(|word| !FIGURES.contains(&word.as_str())) {
         eprintln!("bench: no figure {unknown:?}: there are {}", FIGURES.join(", "));
         return ExitCode::from(64);
@@ -80,6 +100,10 @@ fn main() -> ExitCode {
 }
 
 fn take(figure: &str, table: &mut Table) -> Outcome<()> {
+    if figure == "store" {
+        return store::take(table);
+    }
+    table.beside("mosquitto + subscriber");
     // One thread: this process also is the boards and the peer's subscriber, and must not take more of
     // the machine than it needs.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -3,7 +3,9 @@
 use crate::Outcome;
 use std::{
     fs,
-    process::{Child, Command},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::{Child, ChildStdout, Command},
 };
 
 /// Ticks of `/proc/PID/stat` in a second: Linux shows 100 on every architecture.
@@ -50,18 +52,49 @@ impl Process {
         self.field("io", "write_bytes:")
     }
 
+    /// What the process prints, where it was started with a pipe for it.
+    pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
     fn kilobytes(&self, file: &str, key: &str) -> Outcome<u64> {
         // proc(5) says kB and means 1024 bytes.
         Ok(self.field(file, key)? * 1024)
     }
 
     fn field(&self, file: &str, key: &str) -> Outcome<u64> {
-        let path = format!("/proc/{}/{file}", self.child.id());
-        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let value = text.lines().find_map(|line| line.strip_prefix(key));
-        let value = value.and_then(|rest| rest.split_whitespace().next());
-        Ok(value.ok_or_else(|| format!("{path} has no {key}"))?.parse()?)
+        field(&format!("/proc/{}/{file}", self.child.id()), key)
     }
+}
+
+/// Resident memory of this process in bytes (`VmRSS`).
+pub(crate) fn own_resident() -> Outcome<u64> {
+    Ok(field("/proc/self/status", "VmRSS:")? * 1024)
+}
+
+/// Bytes that this process has sent to the medium (`write_bytes`).
+pub(crate) fn own_written() -> Outcome<u64> {
+    field("/proc/self/io", "write_bytes:")
+}
+
+fn field(path: &str, key: &str) -> Outcome<u64> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    let value = value.and_then(|rest| rest.split_whitespace().next());
+    Ok(value.ok_or_else(|| format!("{path} has no {key}"))?.parse()?)
+}
+
+/// What a file takes on the disk, or a folder with all that is in it, in bytes.
+pub(crate) fn disk_usage(path: &Path) -> Outcome<u64> {
+    let data = fs::metadata(path)?;
+    // stat(2) counts in blocks of 512 bytes.
+    let mut sum = if data.is_dir() { 0 } else { data.blocks() * 512 };
+    if data.is_dir() {
+        for entry in fs::read_dir(path)? {
+            sum += disk_usage(&entry?.path())?;
+        }
+    }
+    Ok(sum)
 }
 
 impl Drop for Process {

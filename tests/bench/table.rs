@@ -65,6 +65,7 @@ enum Value {
 enum Goal {
     AtMost(f64),
     Below(f64),
+    AtLeast(f64),
 }
 
 /// One line of the table.
@@ -103,6 +104,11 @@ impl Figure {
         self.goal = Some(Goal::Below(goal));
         self
     }
+
+    pub(crate) fn at_least(mut self, goal: f64) -> Self {
+        self.goal = Some(Goal::AtLeast(goal));
+        self
+    }
 }
 
 impl fmt::Display for Figure {
@@ -125,6 +131,9 @@ impl fmt::Display for Figure {
             (Some(Goal::Below(goal)), Value::Number(hub)) => {
                 (format!("< {}", self.unit.format(goal)), if *hub < goal { "yes" } else { "no" })
             }
+            (Some(Goal::AtLeast(goal)), Value::Number(hub)) => {
+                (format!("≥ {}", self.unit.format(goal)), if *hub >= goal { "yes" } else { "no" })
+            }
             _ => ("–".to_owned(), "–"),
         };
         let (hub, peer) = (show(&self.hub), show(&self.peer));
@@ -132,18 +141,34 @@ impl fmt::Display for Figure {
     }
 }
 
-/// All figures of a run.
+/// All figures of a run: a table for each peer.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    figures: Vec<Figure>,
+    parts: Vec<Part>,
     notes: Vec<String>,
 }
 
+/// The figures beside one peer.
+#[derive(Debug)]
+struct Part {
+    peer: &'static str,
+    figures: Vec<Figure>,
+}
+
 impl Table {
+    /// Says whom the figures that follow are beside.
+    pub(crate) fn beside(&mut self, peer: &'static str) {
+        if self.parts.last().is_none_or(|part| part.peer != peer) {
+            self.parts.push(Part { peer, figures: Vec::new() });
+        }
+    }
+
     pub(crate) fn push(&mut self, figure: Figure) {
         // Shown at once as well, since a whole run takes minutes.
         eprint!("{figure}");
-        self.figures.push(figure);
+        if let Some(part) = self.parts.last_mut() {
+            part.figures.push(figure);
+        }
     }
 
     /// What a reader has to know about the figures above.
@@ -154,12 +179,14 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| figure | hub | mosquitto + subscriber | hub ÷ peer | goal | met |")?;
-        writeln!(f, "| --- | ---: | ---: | ---: | ---: | --- |")?;
-        for figure in &self.figures {
-            figure.fmt(f)?;
+        for Part { peer, figures } in &self.parts {
+            writeln!(f, "| figure | hub | {peer} | hub ÷ peer | goal | met |")?;
+            writeln!(f, "| --- | ---: | ---: | ---: | ---: | --- |")?;
+            for figure in figures {
+                figure.fmt(f)?;
+            }
+            writeln!(f)?;
         }
-        writeln!(f)?;
         for note in &self.notes {
             writeln!(f, "- {note}")?;
         }

@@ -120,6 +120,47 @@ async fn a_board_is_told_when_what_it_sent_is_stored() {
 }
 
 #[tokio::test]
+async fn a_reading_that_there_is_no_room_for_is_refused_at_level_5_and_asked_for_again_at_level_4()
+{
+    let mut hub = Hub::start(Anonymous::Device).await;
+    let reading = format!("{PAIR};1");
+    let mut board = Peer::connect(hub.address, &Connect::v5("board")).await;
+    for (qos, head) in [(1, 0x40), (2, 0x50)] {
+        board.publish("led/status", &reading, qos, 7).await;
+        let ack = hub.recv().await.ack.unwrap();
+        hub.client.settle(ack, Verdict::QuotaExceeded);
+        assert_eq!(board.packet().await, Packet { head, body: vec![0, 7, 0x97] });
+    }
+    board.disconnect().await;
+    assert_eq!(hub.take().await.0, "state/leave");
+
+    let kept = Connect::v3("board").kept(0);
+    let mut board = Peer::connect(hub.address, &kept).await;
+    for (id, qos) in [(1, 1), (2, 2), (3, 1)] {
+        board.publish("led/status", &reading, qos, id).await;
+        let ack = hub.recv().await.ack.unwrap();
+        let room = id == 3;
+        let verdict = if room { Verdict::Accepted } else { Verdict::QuotaExceeded };
+        hub.client.settle(ack, verdict);
+    }
+    board.acked(0x40, 3).await;
+    // It lives on for a while, so that its other messages get through, and is then to try again.
+    board.ping().await;
+    assert_eq!(board.closed().await, [], "3.1.1 has no word for it");
+    assert_eq!(hub.stats().closed_without_room, 1);
+    assert_eq!(hub.take().await.0, "state/leave");
+    let mut board = Peer::connect(hub.address, &kept).await;
+    for (id, head) in [(1, 0x40), (2, 0x50)] {
+        let flags = if id == 1 { 0x0a } else { 0x0c };
+        board.publish_with("led/status", &reading, flags, id, &[]).await;
+        let ack = hub.recv().await.ack.expect("it is taken in once more");
+        hub.client.settle(ack, Verdict::Accepted);
+        board.acked(head, id).await;
+    }
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn a_board_may_do_what_boards_do_and_nothing_else() {
     let mut hub = Hub::start(Anonymous::Device).await;
     let mut old = Peer::connect(hub.address, &Connect::v3("old")).await;

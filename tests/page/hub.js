@@ -18,6 +18,8 @@ export class Hub {
   url = '';
   /** `host:port`. */
   mqtt = '';
+  /** How much room the hub leaves on the disk, in megabytes. */
+  minFree = 0;
   #folder;
   #listen = { mqtt: '127.0.0.1:0', http: '127.0.0.1:0' };
   #process;
@@ -29,6 +31,11 @@ export class Hub {
     hub.#folder = await mkdtemp(path.join(tmpdir(), 'capteur-page-'));
     await hub.resume();
     return hub;
+  }
+
+  /** The folder of the store. */
+  get store() {
+    return path.join(this.#folder, 'store');
   }
 
   /** Starts the hub again after {@link kill}, on its store and its ports. */
@@ -111,7 +118,8 @@ export class Hub {
       '[http]',
       `listen = ${JSON.stringify(this.#listen.http)}`,
       '[store]',
-      `path = ${JSON.stringify(path.join(this.#folder, 'store'))}`,
+      `path = ${JSON.stringify(this.store)}`,
+      `min_free_mb = ${this.minFree}`,
       '[auth]',
       'required = false',
       '',

@@ -1,13 +1,8 @@
-/** For every screen and every reader. The screenshots are for people to look at. */
+/** For every screen and every reader. */
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import path from 'node:path';
+import { screenshot, SCREENS, violations } from './screens.js';
 import { card, presence, SECOND_MAC, story } from './story.js';
-
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const SCREENSHOTS = path.join(import.meta.dirname, 'screenshots');
 
 /** Two boards, one of which has left. */
 async function stage(scene) {
@@ -23,34 +18,19 @@ async function stage(scene) {
   return page;
 }
 
-async function screenshot(page, name) {
-  await mkdir(SCREENSHOTS, { recursive: true });
-  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true });
-}
-
-/** What axe finds against WCAG 2.2 AA and its own best practices. */
-async function violations(page) {
-  // Through the debugger: as an element of the page its policy would refuse it.
-  await page.evaluate(AXE);
-  const { violations: found } = await page.evaluate(() => globalThis.axe.run());
-  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join('\n')}`);
-}
-
-const SCREENS = {
-  light: { viewport: { width: 1280, height: 800 } },
-  dark: { viewport: { width: 1280, height: 800 }, colorScheme: 'dark' },
-  phone: { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true },
-  'phone-dark': { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true, colorScheme: 'dark' },
-};
-
 for (const [name, screen] of Object.entries(SCREENS)) {
-  story(`nothing is wrong for axe, and all fits (${name})`, { context: screen }, async (scene) => {
+  story(`nothing is wrong for axe, and all fits (${name})`, { context: screen, refusals: true }, async (scene) => {
     const page = await stage(scene);
     await screenshot(page, name);
     assert.deepEqual(await violations(page), []);
     await card(page).locator('.rename-open').click();
     await card(page).getByLabel('New name').waitFor();
-    await screenshot(page, `${name}-rename`);
+    const away = card(page, SECOND_MAC);
+    await away.locator('.board-open').click();
+    await away.getByLabel('MAC address of the new board').fill('?');
+    await away.getByRole('button', { name: 'Replace', exact: true }).click();
+    await away.getByText('That is not a MAC address.').waitFor();
+    await screenshot(page, `${name}-forms`);
     assert.deepEqual(await violations(page), []);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= screen.viewport.width, `${width} px wide`);

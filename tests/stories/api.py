@@ -122,6 +122,14 @@ class Api:
         """Forgets a device."""
         return self.call("DELETE", f"/devices/{quote(key, safe='')}")
 
+    def replace(self, key: str, mac: Any) -> Answer:
+        """Gives a device another board."""
+        return self.call("POST", f"/devices/{quote(key, safe='')}/replace", {"mac": mac})
+
+    def undo_replacement(self, key: str) -> Answer:
+        """Gives a device its old board back."""
+        return self.call("DELETE", f"/devices/{quote(key, safe='')}/replace")
+
     def led(self, key: str, on: Any, wait: bool = True) -> Answer:
         """Switches an LED and waits for its confirmation, or not."""
         prefer = {} if wait else {"Prefer": "respond-async"}

@@ -20,6 +20,7 @@ answer, an event or the log.
 - `hub`: the process; `api`, `events`: its HTTP side
 - `client`: any MQTT client; `device`: a board that plays the customer's protocol by hand
 - `wire`: MQTT packets by hand, for what no library sends
+- `disk`: a small disk to be filled, for which the story has to be root
 - `waiting`: conditions in the place of sleeps
 """
 

@@ -42,9 +42,23 @@ def clean_environment() -> dict[str, str]:
 
 def wrong_clock(fake: str) -> dict[str, str]:
     """An environment in which the time of day is `fake`, as Debian's faketime understands it."""
+    return _faketime() | {"FAKETIME": fake}
+
+
+def settable_clock(file: Path) -> dict[str, str]:
+    """An environment in which the time of day is what `file` says at any moment."""
+    return _faketime() | {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"}
+
+
+def _faketime() -> dict[str, str]:
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
-    # Durations are real: what is wrong after a power cut is the time of day alone.
-    return {"LD_PRELOAD": str(library), "FAKETIME": fake, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    # Durations are real, and so are the times of files: what is wrong after a power cut is the
+    # time of day alone.
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
 
 
 def capteur(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:

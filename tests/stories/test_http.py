@@ -163,6 +163,74 @@ def test_a_device_is_forgotten_with_its_readings(hub: Hub, api: Api, board: Devi
     assert hub.running
 
 
+def test_a_new_board_takes_the_place_of_a_broken_one(hub: Hub, api: Api, board: Device) -> None:
+    """Name and history go over at once, also to a board that is online; the old one is unknown."""
+    board.report("photoresistor", 10, qos=1)
+    board.report("led", 1, qos=1)
+    assert api.rename(board.mac, "kitchen").status == 200
+    new = Device(hub).boot()
+    new.report("photoresistor", 20, qos=1)
+    assert api.replace("kitchen", new.mac).status == 409, "it is online"
+    board.client.close()
+    board.wait_offline()
+    assert api.replace("kitchen", "kitchen").status == 422
+    told = len(new.told())
+    answer = api.replace("kitchen", new.mac.lower())
+    assert answer.status == 200, answer
+    device = answer.json()
+    assert (device["name"], device["mac"], device["state"]) == ("kitchen", new.mac, "online")
+    assert device["replaced"]["mac"] == board.mac
+    assert device["channels"]["led"] is None, "the LED that was on is the broken board's"
+    assert device["channels"]["photoresistor"]["value"] == 20
+    assert [known["name"] for known in api.devices()] == ["kitchen"]
+
+    # It goes on under the pair that it has, and comes back under the new one.
+    new.report("photoresistor", 30, qos=1)
+    assert api.led("kitchen", True).status == 200
+    new.current = new.wait_told(told + 1)[told]
+    assert new.name == "kitchen"
+    new.reconnect()
+    new.start()
+    new.wait_online()
+    new.report("photoresistor", 40, qos=1)
+    assert api.readings("kitchen", "photoresistor") == [10, 30, 40]
+
+    # The hub forgets nothing of it when it loses its power.
+    hub.kill()
+    hub.start()
+    assert api.readings("kitchen", "photoresistor") == [10, 30, 40]
+    assert api.undo_replacement("kitchen").status == 200
+    assert api.device("kitchen")["mac"] == board.mac
+    assert api.readings(new.mac, "photoresistor") == [20]
+    new.boot()
+    assert new.name == "capteur02"
+    board.boot()
+    assert board.name == "kitchen"
+    assert api.undo_replacement("kitchen").status == 404
+
+
+def test_a_board_may_be_replaced_before_the_new_one_has_come(
+    hub: Hub, api: Api, board: Device
+) -> None:
+    """The first join of the new board is under the old name; the old board is a newcomer."""
+    board.report("photoresistor", 10, qos=1)
+    board.client.close()
+    board.wait_offline()
+    new = Device(hub)
+    assert api.replace(board.mac, new.mac).json()["state"] == "offline"
+    new.boot()
+    assert new.name == "capteur01"
+    new.report("photoresistor", 20, qos=1)
+    assert api.readings("capteur01", "photoresistor") == [10, 20]
+    board.boot()
+    assert board.name == "capteur02"
+    new.client.close()
+    new.wait_offline()
+    refused = api.undo_replacement("capteur01")
+    assert refused.status == 409
+    assert "capteur02" in refused.json()["detail"]
+
+
 # -- readings ---------------------------------------------------------------------------------
 
 
@@ -209,6 +277,25 @@ def test_readings_are_cut_by_time_and_limit(api: Api, measured: Device) -> None:
     assert empty.status in (200, 400, 422)
     if empty.status == 200:
         assert empty.json()["points"] == []
+
+
+def test_readings_are_summed_up_by_the_minute_and_the_hour(api: Api, measured: Device) -> None:
+    """`[start_ms, min, mean, max, count]`; `auto` takes the finest that a chart can show."""
+    path = f"/devices/{measured.name}/readings/photoresistor"
+    for resolution, width in (("1m", 60_000), ("1h", 3_600_000)):
+        answer = api.get(f"{path}?resolution={resolution}").json()
+        assert answer["resolution"] == resolution
+        points = answer["points"]
+        assert 1 <= len(points) <= 2, "the stories' readings are of moments"
+        assert all(start % width == 0 for start, *_ in points)
+        assert sum(count for *_, count in points) == 20
+        assert (points[0][1], points[-1][3]) == (0, 19)
+        assert sum(mean * count for _, _, mean, _, count in points) == pytest.approx(190, abs=0.2)
+        csv = api.get(f"{path}?resolution={resolution}&format=csv").text.splitlines()
+        assert csv[0] == "time,min,mean,max,count"
+        assert len(csv) == 1 + len(points)
+    assert api.get(f"{path}?resolution=auto&limit=20").json()["resolution"] == "raw"
+    assert api.get(f"{path}?resolution=auto&limit=19").json()["resolution"] == "1m"
 
 
 def test_pages_of_readings_are_linked_without_gap_and_double(api: Api, measured: Device) -> None:
@@ -313,6 +400,8 @@ def test_openapi_is_valid_and_complete(api: Api) -> None:
         ("get", "/api/v1/devices/{device}"),
         ("patch", "/api/v1/devices/{device}"),
         ("delete", "/api/v1/devices/{device}"),
+        ("post", "/api/v1/devices/{device}/replace"),
+        ("delete", "/api/v1/devices/{device}/replace"),
         ("put", "/api/v1/devices/{device}/led"),
         ("get", "/api/v1/commands/{id}"),
         ("get", "/api/v1/devices/{device}/readings/{channel}"),

@@ -18,13 +18,15 @@ export class Problem extends Error {
   /**
    * @param {number} status      The HTTP status.
    * @param {string} detail      The hub's explanation, in English.
+   * @param {string} [kind]      The kind of problem, such as `name-taken`.
    * @param {Command} [command]  What became of the command, where the problem is a command's.
    */
-  constructor(status, detail, command) {
+  constructor(status, detail, kind, command) {
     super(detail);
     this.name = 'Problem';
     this.status = status;
     this.detail = detail;
+    this.kind = kind;
     this.command = command;
   }
 }
@@ -43,12 +45,12 @@ export class HubApi {
   /**
    * Asks the hub how it is, which also sets the clock.
    *
-   * A hub in trouble (503) is a {@link Problem}.
+   * A hub in trouble (503) says the rest all the same.
    *
    * @returns {Promise<{mqtt_port: number}>} Among other things, the port that boards connect to.
    */
   health() {
-    return this.#call('GET', '/health');
+    return this.#call('GET', '/health', undefined, 503);
   }
 
   /**
@@ -69,6 +71,27 @@ export class HubApi {
    */
   rename(mac, name) {
     return this.#call('PATCH', `/devices/${encodeURIComponent(mac)}`, { name });
+  }
+
+  /**
+   * Gives a device a new board.
+   *
+   * @param {string} mac
+   * @param {string} board  The new board's MAC.
+   * @returns {Promise<Device>}
+   */
+  replace(mac, board) {
+    return this.#call('POST', `/devices/${encodeURIComponent(mac)}/replace`, { mac: board });
+  }
+
+  /**
+   * Gives a device its old board back.
+   *
+   * @param {string} mac
+   * @returns {Promise<Device>}
+   */
+  undoReplacement(mac) {
+    return this.#call('DELETE', `/devices/${encodeURIComponent(mac)}/replace`);
   }
 
   /**
@@ -93,8 +116,9 @@ export class HubApi {
    * @param {string} method
    * @param {string} path
    * @param {unknown} [body]
+   * @param {number} [also]  A status that brings an answer beside those of success.
    */
-  async #call(method, path, body) {
+  async #call(method, path, body, also) {
     let response;
     let answer;
     try {
@@ -111,7 +135,7 @@ export class HubApi {
       throw new Unreachable('the hub did not answer', { cause });
     }
     this.#clock.observe(response.headers.get('date'));
-    if (!response.ok) throw problem(response, answer);
+    if (!response.ok && response.status !== also) throw problem(response, answer);
     return JSON.parse(answer);
   }
 }
@@ -124,9 +148,10 @@ export class HubApi {
  */
 function problem({ status, statusText }, answer) {
   try {
-    const { detail, title, command, errors } = JSON.parse(answer);
+    const { type, detail, title, command, errors } = JSON.parse(answer);
+    const kind = String(type).replace('/problems/', '');
     // Without the name of the field: a form has that before it.
-    return new Problem(status, String(errors?.[0]?.detail ?? detail ?? title), command);
+    return new Problem(status, String(errors?.[0]?.detail ?? detail ?? title), kind, command);
   } catch {
     return new Problem(status, `${status} ${statusText}`.trim());
   }

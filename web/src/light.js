@@ -132,8 +132,11 @@ export class LightHistories {
   async #fetch(mac) {
     try {
       await this.#clock.known;
+      const history = this.#histories.get(mac);
       const past = await this.#api.light(mac, this.#clock.now() - WINDOW_MS);
-      this.#histories.get(mac)?.merge(past);
+      // Forgotten meanwhile: it was another device's.
+      if (history !== this.#histories.get(mac)) return;
+      history?.merge(past);
       this.#onChange(mac);
     } catch {
       // The line then begins with the stream; the next look asks again.

@@ -17,7 +17,7 @@
  * @property {string} changed_at
  *
  * @typedef {object} Device
- * @property {string} mac         Who the device is, for ever.
+ * @property {string} mac         Its board: who the device is, until the board is replaced.
  * @property {string} name        What people call it.
  * @property {DeviceState} state
  * @property {string} first_seen
@@ -25,6 +25,7 @@
  * @property {string | null} joined_at
  * @property {string | null} left_at
  * @property {{led: Switched | null, button: Switched | null, photoresistor: Measured | null}} channels
+ * @property {{mac: string, at: string}} [replaced]  The board before, while that can be undone.
  *
  * @typedef {object} Command
  * @property {string} id
@@ -43,11 +44,29 @@
  * @property {boolean | number} value
  * @property {string} at
  *
+ * @typedef {object} Recovered    What was saved of a damaged store, and what is lost.
+ * @property {string} at
+ * @property {string} set_aside   The folder that has the damaged store.
+ * @property {number} devices
+ * @property {number} readings
+ * @property {string | null} newest_reading
+ * @property {number} lost_devices
+ * @property {number} lost_readings
+ * @property {number} lost_commits
+ * @property {[string, string] | null} lost_between
+ *
+ * @typedef {object} Storage      How the hub's store is.
+ * @property {boolean} recording  Whether readings are recorded.
+ * @property {number | null} needed_bytes  How much room it takes until they are again.
+ * @property {boolean} time_uncertain      Whether the hub guesses the time.
+ * @property {Recovered | null} recovered
+ *
  * @typedef {{type: 'snapshot', data: {devices: Device[]}}
  *   | {type: 'device', data: Device}
  *   | {type: 'reading', data: Reading}
  *   | {type: 'removed', data: {mac: string}}
- *   | {type: 'command', data: Command}} HubEvent
+ *   | {type: 'command', data: Command}
+ *   | {type: 'storage', data: Storage}} HubEvent
  *
  * @typedef {'connecting' | 'live' | 'away'} Link
  *   Whether the stream has been opened yet, flows, or is lost and being tried again.

@@ -1,7 +1,7 @@
 /**
- * What the page knows of the devices: the stream's events, folded in order.
+ * What the page knows of the devices and of the store: the stream's events, folded in order.
  *
- * @import {Channel, Command, Device, HubEvent, Reading} from './model.js'
+ * @import {Channel, Command, Device, HubEvent, Reading, Storage} from './model.js'
  */
 
 /**
@@ -24,6 +24,10 @@ export class Devices {
 
   /** Whether a snapshot has come: before that, no device means nothing. */
   known = false;
+
+  /** How the hub's store is; nothing is amiss where the hub has not said.
+   * @type {Storage | null} */
+  storage = null;
 
   /** @param {string} mac */
   get(mac) {
@@ -51,6 +55,7 @@ export class Devices {
     if (!this.known) return [];
     /** @type {HubEvent[]} */
     const events = [{ type: 'snapshot', data: { devices: this.all() } }];
+    if (this.storage) events.push({ type: 'storage', data: this.storage });
     for (const command of this.#waiting.values()) events.push({ type: 'command', data: command });
     return events;
   }
@@ -73,6 +78,9 @@ export class Devices {
         return this.#removed(event.data.mac);
       case 'command':
         return this.#command(event.data);
+      case 'storage':
+        this.storage = event.data;
+        return { macs: [], order: false, presence: false };
       default:
         // A newer hub may tell of things that this page does not know yet.
         return { macs: [], order: false, presence: false };
@@ -82,6 +90,7 @@ export class Devices {
   /** @param {Device[]} devices */
   #snapshot(devices) {
     this.known = true;
+    this.storage = null;
     this.#devices = new Map(devices.map((device) => [device.mac, device]));
     // How these ended was told while nobody listened.
     this.#waiting.clear();

@@ -11,7 +11,14 @@
 const EVENTS_URL = '/api/v1/events';
 const HEALTH_URL = '/api/v1/health';
 
-const EVENT_TYPES = /** @type {const} */ (['snapshot', 'device', 'reading', 'removed', 'command']);
+const EVENT_TYPES = /** @type {const} */ ([
+  'snapshot',
+  'device',
+  'reading',
+  'removed',
+  'command',
+  'storage',
+]);
 
 /** A first new try after this long, then ever more slowly, in milliseconds. */
 const BACKOFF_FIRST_MS = 1_000;

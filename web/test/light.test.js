@@ -66,6 +66,19 @@ test('after an interruption, and after a failure, the past is asked for again', 
   assert.equal(asked.length, 3);
 });
 
+test('a past that comes for a history that was forgotten is not taken', async () => {
+  const { lights, asked } = histories();
+  lights.follow('a');
+  await settled();
+  lights.forget('a');
+  lights.follow('a');
+  await settled();
+  asked[0].resolve([[1, 1]]);
+  asked[1].resolve([[2, 2]]);
+  await settled();
+  assert.deepEqual(lights.points('a'), [[2, 2]]);
+});
+
 test('only followed devices have a history', () => {
   const { lights } = histories();
   lights.add('a', '1970-01-01T00:00:01.000Z', 5);

@@ -121,6 +121,19 @@ test('a confirmation that comes late does not undo a newer reading', () => {
   assert.equal(state.get(MAC).channels.led.value, false);
 });
 
+test('the store is well until the hub says otherwise, and after a snapshot', () => {
+  const state = holding();
+  assert.equal(state.storage, null);
+  const storage = { recording: false, needed_bytes: 1, time_uncertain: false, recovered: null };
+  state.apply({ type: 'storage', data: storage });
+  assert.deepEqual(state.storage, storage);
+  const copy = new Devices();
+  for (const event of state.replay()) copy.apply(event);
+  assert.deepEqual(copy.storage, storage);
+  state.apply({ type: 'snapshot', data: { devices: [] } });
+  assert.equal(state.storage, null);
+});
+
 test('a replay leads a newcomer to the same state', () => {
   const state = holding(device(MAC, 'capteur01'), device(OTHER, 'capteur02', 'offline'));
   state.apply(reading('led', true, T2));

@@ -54,6 +54,7 @@ pub(super) fn broker(text: &mut Text, stats: &broker::Stats) {
             (&[("reason", "keep_alive")], stats.keep_alive_timeouts),
             (&[("reason", "write_timeout")], stats.write_timeouts),
             (&[("reason", "take_over")], stats.take_overs),
+            (&[("reason", "no_room")], stats.closed_without_room),
         ],
     );
     counters(
@@ -118,6 +119,11 @@ pub(super) fn registry(text: &mut Text, stats: &registry::Stats) {
         ("capteur_joins_total", "How often a device came online.", stats.joins),
         ("capteur_leaves_total", "How often a device that was online went.", stats.leaves),
         ("capteur_commands_issued_total", "Commands that were given.", stats.commands_issued),
+        (
+            "capteur_readings_not_recorded_total",
+            "Readings that were taken and not recorded, since the disk is nearly full.",
+            stats.not_recorded,
+        ),
     ] {
         text.family(name, Kind::Counter, help).value(value);
     }
@@ -141,7 +147,7 @@ pub(super) fn registry(text: &mut Text, stats: &registry::Stats) {
     );
 }
 
-/// The store.
+/// The store, and what it depends on.
 pub(super) fn store(text: &mut Text, stats: &store::Stats) {
     for (name, help, value) in [
         ("capteur_store_commits_total", "Commits that reached the medium.", stats.commits),
@@ -156,6 +162,11 @@ pub(super) fn store(text: &mut Text, stats: &store::Stats) {
             stats.frame_bytes,
         ),
         ("capteur_store_write_errors_total", "Commits that failed.", stats.write_errors),
+        (
+            "capteur_store_retired_readings_total",
+            "Readings that were deleted for their age, or for want of room.",
+            stats.retired_readings,
+        ),
         (
             "capteur_store_corrupt_values_total",
             "Values that were found damaged.",
@@ -183,7 +194,11 @@ pub(super) fn store(text: &mut Text, stats: &store::Stats) {
     for (name, help, value) in [
         ("capteur_store_queued_changes", "Changes that wait for their commit.", stats.queued),
         ("capteur_store_readings", "Readings that the store holds.", stats.stored_readings),
-        ("capteur_store_file_bytes", "Size of the database's file.", stats.file_bytes),
+        (
+            "capteur_store_unsealed_readings",
+            "Readings that are in memory and in write-ahead frames only.",
+            stats.unsealed_readings,
+        ),
         ("capteur_store_healthy", "Whether the store takes changes.", u64::from(stats.healthy)),
     ] {
         text.family(name, Kind::Gauge, help).value(value);

@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     api::problem,
-    model::{self, Channel, CommandId, CommandState, DeviceState, LogKind, Timestamp},
+    model::{
+        self, Channel, CommandId, CommandState, DeviceState, LogKind, ReplacedBoard, Timestamp,
+        storage::{LastBackup, NotRecording, Recovered},
+    },
 };
 use capteur_protocol::Mac;
 use serde::Serialize;
@@ -126,6 +129,7 @@ fn device(seen: bool) -> Device {
         joined_at: seen.then_some(at),
         left_at: None,
         channels,
+        replaced: seen.then_some(ReplacedBoard { mac: Mac([6, 5, 4, 3, 2, 1]), at }),
     }
 }
 
@@ -150,10 +154,13 @@ fn every_call_of_the_api_is_described() {
     for (path, methods) in [
         ("/api/v1/devices", &["get"][..]),
         ("/api/v1/devices/{device}", &["get", "patch", "delete"]),
+        ("/api/v1/devices/{device}/replace", &["post", "delete"]),
         ("/api/v1/devices/{device}/led", &["put"]),
         ("/api/v1/commands/{id}", &["get"]),
         ("/api/v1/devices/{device}/readings/{channel}", &["get"]),
         ("/api/v1/devices/{device}/log", &["get"]),
+        ("/api/v1/export", &["get"]),
+        ("/api/v1/backup", &["get"]),
         ("/api/v1/events", &["get"]),
         ("/api/v1/health", &["get"]),
         ("/api/v1/openapi.json", &["get"]),
@@ -180,7 +187,7 @@ fn operations_have_names_of_their_own() {
     let all = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!((names.len(), all), (12, 12));
+    assert_eq!((names.len(), all), (16, 16));
 }
 
 #[test]
@@ -235,6 +242,16 @@ fn log_entries_are_as_described() {
             to: "LeBron".parse().unwrap(),
             by: "anonymous".into(),
         },
+        LogKind::Replaced {
+            from: Mac([1, 2, 3, 4, 5, 6]),
+            to: Mac([6, 5, 4, 3, 2, 1]),
+            by: "anonymous".into(),
+        },
+        LogKind::ReplacementUndone {
+            from: Mac([6, 5, 4, 3, 2, 1]),
+            to: Mac([1, 2, 3, 4, 5, 6]),
+            by: "anonymous".into(),
+        },
         LogKind::Command {
             id: "1-42".into(),
             channel: Channel::Led,
@@ -245,6 +262,36 @@ fn log_entries_are_as_described() {
     ] {
         assert_described("LogEntry", &LogEntry { at: Timestamp::from_millis(0), kind });
     }
+}
+
+#[test]
+fn storage_is_as_described() {
+    let at = Timestamp::from_millis(0);
+    let recovered = Recovered {
+        at,
+        set_aside: "damaged-20261122T140527Z".into(),
+        backup: None,
+        devices: 1,
+        readings: 2,
+        log_lines: 3,
+        newest_reading: Some(at),
+        lost_devices: 0,
+        lost_readings: 0,
+        lost_commits: 0,
+        lost_between: Some([at, at]),
+    };
+    let storage = Storage {
+        reason: Some(NotRecording::DiskFull),
+        free_bytes: Some(5),
+        last_backup: Some(LastBackup { at: Some(at), bytes: 1, error: None }),
+        recovered: Some(recovered.clone()),
+        ..Storage::default()
+    };
+    assert_described("Storage", &storage);
+    assert_described("Storage", &Storage::default());
+    assert_described("Recovered", &recovered);
+    assert_described("UsedBytes", &storage.used_bytes);
+    assert_described("LastBackup", &storage.last_backup);
 }
 
 #[tokio::test]

@@ -16,23 +16,30 @@ pub(in crate::api) struct Kind {
 impl Kind {
     /// All of them, by slug.
     pub(super) const ALL: &[&Self] = &[
+        Self::BACKUP_RUNNING,
         Self::BAD_HOST,
         Self::BAD_REQUEST,
+        Self::BOARD_REPLACED,
         Self::BUSY,
         Self::DEVICE_OFFLINE,
         Self::DEVICE_ONLINE,
         Self::FOREIGN_ORIGIN,
         Self::INTERNAL,
+        Self::INVALID_MAC,
         Self::INVALID_NAME,
+        Self::LOCAL_ONLY,
+        Self::MAC_TAKEN,
         Self::METHOD_NOT_ALLOWED,
         Self::MISDIRECTED_REQUEST,
         Self::NAME_TAKEN,
         Self::NOT_CONFIRMED,
         Self::NOT_FOUND,
+        Self::NOT_REPLACED,
         Self::PAYLOAD_TOO_LARGE,
         Self::REQUEST_TIMEOUT,
-        Self::RESOLUTION_UNAVAILABLE,
+        Self::SAME_BOARD,
         Self::SUPERSEDED,
+        Self::TOO_MANY_EXPORTS,
         Self::TOO_MANY_STREAMS,
         Self::UNAVAILABLE,
         Self::UNKNOWN_CHANNEL,
@@ -40,6 +47,13 @@ impl Kind {
         Self::UNKNOWN_DEVICE,
         Self::UNSUPPORTED_MEDIA_TYPE,
     ];
+
+    pub(in crate::api) const BACKUP_RUNNING: &Self = &Self {
+        slug: "backup-running",
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "Another backup is being made",
+        meaning: "The hub makes one backup at a time: the nightly one, or one that somebody downloads. Try again once it is finished.",
+    };
 
     pub(in crate::api) const BAD_HOST: &Self = &Self {
         slug: "bad-host",
@@ -53,6 +67,13 @@ impl Kind {
         status: StatusCode::BAD_REQUEST,
         title: "The request is malformed",
         meaning: "A parameter, a field or the whole body can't be read as what it has to be, or is unknown. `errors` names it.",
+    };
+
+    pub(in crate::api) const BOARD_REPLACED: &Self = &Self {
+        slug: "board-replaced",
+        status: StatusCode::CONFLICT,
+        title: "The board has been replaced already",
+        meaning: "A device remembers one replaced board. `DELETE` on `/api/v1/devices/{device}/replace` undoes that replacement; then the device can be given another board.",
     };
 
     pub(in crate::api) const BUSY: &Self = &Self {
@@ -73,7 +94,7 @@ impl Kind {
         slug: "device-online",
         status: StatusCode::CONFLICT,
         title: "The device is online",
-        meaning: "A device that is online can't be forgotten. Unplug it first.",
+        meaning: "A device that is online can't be forgotten, nor given another board. Unplug it first.",
     };
 
     pub(in crate::api) const FOREIGN_ORIGIN: &Self = &Self {
@@ -90,11 +111,32 @@ impl Kind {
         meaning: "A defect of the hub. Its log says more.",
     };
 
+    pub(in crate::api) const INVALID_MAC: &Self = &Self {
+        slug: "invalid-mac",
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        title: "That is not a MAC address",
+        meaning: "A MAC address is six bytes in hexadecimal with `:` between, such as 61:EC:ED:3B:25:B1.",
+    };
+
     pub(in crate::api) const INVALID_NAME: &Self = &Self {
         slug: "invalid-name",
         status: StatusCode::UNPROCESSABLE_ENTITY,
         title: "That is not a name",
         meaning: "A name is 1 to 29 bytes of printable UTF-8 without `;`, without blanks at its ends, and doesn't look like a MAC address.",
+    };
+
+    pub(in crate::api) const LOCAL_ONLY: &Self = &Self {
+        slug: "local-only",
+        status: StatusCode::FORBIDDEN,
+        title: "This is for callers on the hub's own machine",
+        meaning: "A backup has the session ids of the boards, which are secrets, and callers can't prove who they are yet. Run `capteur backup FILE` on the hub's machine.",
+    };
+
+    pub(in crate::api) const MAC_TAKEN: &Self = &Self {
+        slug: "mac-taken",
+        status: StatusCode::CONFLICT,
+        title: "Another device has that MAC address",
+        meaning: "The board that was replaced has come again, as a device of its own. Forget that device, or leave things as they are.",
     };
 
     pub(in crate::api) const METHOD_NOT_ALLOWED: &Self = &Self {
@@ -132,6 +174,13 @@ impl Kind {
         meaning: "The path is not one of the hub's. `/api/v1/openapi.json` lists them.",
     };
 
+    pub(in crate::api) const NOT_REPLACED: &Self = &Self {
+        slug: "not-replaced",
+        status: StatusCode::NOT_FOUND,
+        title: "The board has not been replaced",
+        meaning: "There is no replacement to undo: the device has the board that it always had.",
+    };
+
     pub(in crate::api) const PAYLOAD_TOO_LARGE: &Self = &Self {
         slug: "payload-too-large",
         status: StatusCode::PAYLOAD_TOO_LARGE,
@@ -146,11 +195,11 @@ impl Kind {
         meaning: "The body of a request has to arrive within 10 seconds of its head.",
     };
 
-    pub(in crate::api) const RESOLUTION_UNAVAILABLE: &Self = &Self {
-        slug: "resolution-unavailable",
-        status: StatusCode::NOT_IMPLEMENTED,
-        title: "Readings are not summed up yet",
-        meaning: "This version keeps raw readings only: ask for `resolution=raw` or `resolution=auto`.",
+    pub(in crate::api) const SAME_BOARD: &Self = &Self {
+        slug: "same-board",
+        status: StatusCode::CONFLICT,
+        title: "That is the device's board already",
+        meaning: "The MAC address is the device's own. Give that of the new board.",
     };
 
     pub(in crate::api) const SUPERSEDED: &Self = &Self {
@@ -158,6 +207,13 @@ impl Kind {
         status: StatusCode::CONFLICT,
         title: "A newer command took its place",
         meaning: "Another command was given to the same device before this one was confirmed. `command` shows what is known.",
+    };
+
+    pub(in crate::api) const TOO_MANY_EXPORTS: &Self = &Self {
+        slug: "too-many-exports",
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "Too many exports",
+        meaning: "The hub serves a limited number of exports at once. Try again once one is finished.",
     };
 
     pub(in crate::api) const TOO_MANY_STREAMS: &Self = &Self {

@@ -1,7 +1,10 @@
 //! Whatever boards, people, clocks and crashes do, in whatever order, what has to hold holds.
 
 use super::*;
-use crate::model::{CommandId, CommandState, DeviceState};
+use crate::{
+    model::{CommandId, CommandState, DeviceState},
+    registry::messages::is_reading,
+};
 use capteur_protocol::{Name, Percent, SessionId};
 use proptest::{collection::vec, prelude::*};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -37,12 +40,17 @@ enum Op {
     Commit,
     Rename(usize, usize),
     Forget(usize),
+    /// The device of a board gets another board, or its old one back.
+    Replace(usize, usize),
+    Undo(usize),
     Switch(usize, bool),
     Crash,
     /// The clock on the wall steps, in seconds.
     Step(i64),
     /// Time passes, in milliseconds.
     Pass(u16),
+    /// Whether there is room to record readings, from now on.
+    Room(bool),
 }
 
 fn which() -> impl Strategy<Value = Which> {
@@ -70,10 +78,13 @@ fn op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Commit),
         2 => (board.clone(), 0..NAMES.len()).prop_map(|(b, n)| Op::Rename(b, n)),
         1 => board.clone().prop_map(Op::Forget),
+        2 => (board.clone(), board.clone()).prop_map(|(b, new)| Op::Replace(b, new)),
+        2 => board.clone().prop_map(Op::Undo),
         3 => (board, any::<bool>()).prop_map(|(b, on)| Op::Switch(b, on)),
         1 => Just(Op::Crash),
         1 => prop_oneof![-100_000..100_000_i64, -2..3_i64].prop_map(Op::Step),
         3 => (0..1_500_u16).prop_map(Op::Pass),
+        1 => any::<bool>().prop_map(Op::Room),
     ]
 }
 
@@ -125,6 +136,8 @@ struct World {
     running: HashSet<CommandId>,
     /// What a follower of the live stream believes.
     followed: BTreeMap<Mac, Device>,
+    /// Whether a reading was taken and not recorded since the last crash.
+    unrecorded: bool,
 }
 
 impl World {
@@ -142,6 +155,7 @@ impl World {
             awaited: BTreeSet::new(),
             running: HashSet::new(),
             followed: BTreeMap::new(),
+            unrecorded: false,
         }
     }
 
@@ -177,6 +191,7 @@ impl World {
                     self.end(origin.connection);
                 }
             }
+            Op::Room(room) => self.bench.state.recording = room,
             Op::Hear(count) => (0..count).for_each(|_| self.hear()),
             Op::Commit => self.commit(),
             Op::Rename(board, name) => {
@@ -198,6 +213,8 @@ impl World {
                     self.pairs.remove(&mac.parse().unwrap());
                 }
             }
+            Op::Replace(board, new) => self.replace(MACS[board], MACS[new]),
+            Op::Undo(board) => self.undo(MACS[board]),
             Op::Switch(board, on) => {
                 let mac = MACS[board];
                 let online = self.state_of(mac) == Some(DeviceState::Online);
@@ -215,6 +232,61 @@ impl World {
             }
         }
         self.check();
+    }
+
+    fn replace(&mut self, old: &str, new: &str) {
+        let [from, to] = [old, new].map(|text| text.parse::<Mac>().unwrap());
+        let before = [old, new].map(|text| self.bench.state.device(&key(text)).ok());
+        let id = self.bench.state.device_id(&from.into()).ok();
+        // The pairs of the new board count for the device from now on; those of the old one end.
+        let pairs = self.pairs.clone();
+        let taken = self.pairs.remove(&to).unwrap_or_default();
+        if self.pairs.remove(&from).is_some() {
+            self.pairs.insert(to, taken);
+        }
+        if !self.feed(|state, turn| state.replace(&key(old), to, "anna", turn).is_ok()) {
+            self.pairs = pairs;
+            return;
+        }
+        let [Some(before), newcomer] = before else { panic!("a device out of nothing") };
+        assert!(old != new && before.state != DeviceState::Online && before.replaced.is_none());
+        assert!(newcomer.as_ref().is_none_or(|newcomer| newcomer.replaced.is_none()));
+        let after = self.bench.device(new);
+        assert_eq!((&after.name, after.first_seen), (&before.name, before.first_seen));
+        assert_eq!(self.bench.state.device_id(&to.into()).ok(), id);
+        assert!(self.bench.state.device(&from.into()).is_err());
+        let state = newcomer.map_or(DeviceState::Offline, |newcomer| newcomer.state);
+        assert_eq!(after.state, state);
+    }
+
+    fn undo(&mut self, board: &str) {
+        let from: Mac = board.parse().unwrap();
+        let before = self.bench.state.device(&from.into()).ok();
+        let id = self.bench.state.device_id(&from.into()).ok();
+        let Some(to) = before.as_ref().and_then(|device| device.replaced).map(|board| board.mac)
+        else {
+            assert!(
+                !self.feed(|state, turn| state.undo_replacement(&key(board), "a", turn).is_ok())
+            );
+            return;
+        };
+        let pairs = self.pairs.clone();
+        let known = self.view().devices[&id.unwrap()].replaced.unwrap().absorbed.is_some();
+        if !known {
+            self.pairs.remove(&from);
+        }
+        self.pairs.insert(to, Pairs::default());
+        if !self.feed(|state, turn| state.undo_replacement(&key(board), "anna", turn).is_ok()) {
+            self.pairs = pairs;
+            return;
+        }
+        let before = before.unwrap();
+        assert_ne!(before.state, DeviceState::Online);
+        let after = self.bench.state.device(&to.into()).unwrap();
+        assert_eq!((&after.name, after.first_seen), (&before.name, before.first_seen));
+        assert_eq!((after.state, after.replaced), (DeviceState::Offline, None));
+        assert_eq!(self.bench.state.device_id(&to.into()).ok(), id);
+        assert_eq!(self.bench.state.device(&from.into()).is_ok(), known);
     }
 
     /// A connection, and its board; one that has ended only where a will may speak.
@@ -302,6 +374,12 @@ impl World {
             }
             _ => {}
         }
+        let unrecorded = !self.bench.state.recording && is_reading(&message);
+        if unrecorded {
+            self.unrecorded |= changed;
+            let reading = |effect: &Effect| matches!(effect, Effect::Store(Change::Reading(_), _));
+            assert!(!effects.iter().any(reading), "there is no room: {effects:?}");
+        }
         if changed {
             match &message {
                 DeviceMessage::Join(mac) => {
@@ -318,8 +396,10 @@ impl World {
         self.offered(&effects);
         match settled {
             Some((Verdict::Accepted, When::Committed)) => {
+                assert!(!unrecorded, "acknowledged and not stored");
                 assert!(stores(&effects).iter().any(|(_, urgency)| *urgency == Urgency::Now));
             }
+            Some((Verdict::QuotaExceeded, When::AtOnce)) => assert!(changed && unrecorded),
             Some((_, When::AtOnce)) => assert!(!changed),
             Some(other) => panic!("{other:?}"),
             None => assert_eq!(ack, None),
@@ -416,7 +496,7 @@ impl World {
                     self.followed.get_mut(&mac).unwrap().channels.update(channel, value, at);
                 }
                 Event::Removed { mac } => assert!(self.followed.remove(&mac).is_some()),
-                Event::Command(_) => {}
+                Event::Command(_) | Event::Storage(_) => {}
             }
         }
         for command in std::mem::take(&mut self.bench.resolved) {
@@ -426,6 +506,7 @@ impl World {
     }
 
     fn crash(&mut self) {
+        self.unrecorded = false;
         self.bench.restart();
         self.connections.iter_mut().for_each(|one| one.alive = false);
         self.identities.clear();
@@ -435,9 +516,9 @@ impl World {
         self.followed =
             self.bench.state.devices().into_iter().map(|device| (device.mac, device)).collect();
         assert!(self.followed.values().all(|device| device.state == DeviceState::Offline));
-        let records = self.bench.disk.devices.values();
-        self.pairs = records.map(|record| (record.mac, Pairs::of(record))).collect();
-        for (id, record) in &self.bench.disk.devices {
+        let shown = shown(&self.bench.disk.devices);
+        self.pairs = shown.values().map(|record| (record.mac, Pairs::of(record))).collect();
+        for (id, record) in &shown {
             let readings = self.bench.disk.last.iter().filter(|((of, _), _)| of == id);
             let last = readings.map(|(_, last)| last.at).max();
             let device = &self.followed[&record.mac];
@@ -462,7 +543,7 @@ impl World {
     fn check(&self) {
         self.bench.state.check();
         let (view, devices) = (self.view(), self.bench.state.devices());
-        assert_eq!(devices.len(), view.devices.len());
+        assert_eq!(devices.len(), shown(&view.devices).len());
         let names: HashSet<String> =
             devices.iter().map(|device| device.name.folded().collect()).collect();
         assert_eq!(names.len(), devices.len(), "names are unique without regard to case");
@@ -479,9 +560,19 @@ impl World {
             };
             assert_eq!(*device, stored, "what is known is what will be stored");
             assert_eq!(self.pairs[&device.mac], Pairs::of(record));
+            let recorded = self.bench.state.recorded(id).unwrap();
             for channel in Channel::ALL {
                 let last = view.last.get(&(id, channel)).copied();
-                assert_eq!(device.channels.get(channel), last);
+                let known = recorded.get(channel);
+                assert!(known == last || self.unrecorded, "{known:?} is known, {last:?} stored");
+            }
+            if record.replaced.is_none() {
+                assert_eq!(device.channels, recorded);
+            }
+            if let Some(absorbed) = record.replaced.and_then(|replaced| replaced.absorbed) {
+                let record = &view.devices[&absorbed];
+                assert_eq!((record.mac, &record.session), (device.mac, &None));
+                assert_eq!((&record.offered, record.replaced), (&Vec::new(), None));
             }
             // A sign of life that changes nothing else is not told.
             let followed = &self.followed[&device.mac];
@@ -523,6 +614,14 @@ impl World {
     }
 }
 
+/// The devices that are shown: those that no other has absorbed.
+fn shown(devices: &BTreeMap<DeviceId, DeviceRecord>) -> BTreeMap<DeviceId, DeviceRecord> {
+    let absorbed: Vec<_> =
+        devices.values().filter_map(|record| record.replaced?.absorbed).collect();
+    let shown = devices.iter().filter(|(id, _)| !absorbed.contains(id));
+    shown.map(|(id, record)| (*id, record.clone())).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -532,7 +631,7 @@ proptest! {
         for op in ops {
             let before = world.names();
             world.run(op);
-            if !matches!(op, Op::Rename(..) | Op::Crash) {
+            if !matches!(op, Op::Rename(..) | Op::Replace(..) | Op::Undo(_) | Op::Crash) {
                 for (mac, name) in world.names() {
                     prop_assert_eq!(before.get(&mac).unwrap_or(&name), &name);
                 }

@@ -1,6 +1,7 @@
 //! The state machine on a bench: a store that remembers, and a world that writes everything down.
 
 mod interleavings;
+mod replacements;
 mod rulings;
 
 use super::{
@@ -36,6 +37,8 @@ impl Disk {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::PutDevice(record) => {
+                let known = self.devices.get(&record.id);
+                assert!(known.is_none_or(|known| known.revision < record.revision));
                 self.devices.insert(record.id, (**record).clone());
             }
             Change::RemoveDevice(id) => {
@@ -66,6 +69,7 @@ impl Disk {
             devices: self.devices.values().cloned().collect(),
             marks: self.marks,
             last: self.last.iter().map(|((id, channel), last)| (*id, *channel, *last)).collect(),
+            ..Contents::default()
         }
     }
 }

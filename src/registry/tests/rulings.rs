@@ -742,3 +742,24 @@ fn devices_are_listed_by_name_and_counted_by_state() {
 fn a_device_takes_a_few_hundred_bytes() {
     assert!(size_of::<crate::registry::roster::Entry>() <= 512);
 }
+
+#[test]
+fn a_reading_that_there_is_no_room_for_is_shown_and_not_acknowledged() {
+    let mut bench = Bench::new();
+    let (origin, pair) = bench.dance(1, A);
+    bench.leave(&origin, &pair);
+    bench.state.recording = false;
+    let events = bench.events.len();
+    assert_eq!(bench.led(&origin, &pair, true), Verdict::QuotaExceeded);
+    assert_eq!(bench.disk.readings.len(), 0);
+    assert_eq!(bench.device(A).state, DeviceState::Online, "it is alive all the same");
+    assert!(bench.device(A).channels.get(Channel::Led).is_some_and(|led| led.value == 1));
+    let shown = |event: &Event| matches!(event, Event::Reading { value: 1, .. });
+    assert!(bench.events[events..].iter().any(shown));
+    assert_eq!(bench.state.stats().not_recorded, 1);
+    assert_eq!(bench.leave(&origin, &pair), Verdict::Accepted, "that is stored");
+
+    bench.state.recording = true;
+    assert_eq!(bench.led(&origin, &pair, false), Verdict::Accepted);
+    assert_eq!(bench.disk.readings.len(), 1);
+}

@@ -257,6 +257,8 @@ async fn what_is_too_old_goes_tier_by_tier() {
     assert_eq!(store.stats().retired_readings, 30 * 4320 - readings);
     let coverage = store.coverage(DeviceId(1), LIGHT).await.unwrap();
     assert!(coverage.hour < coverage.minute && coverage.minute < coverage.raw, "{coverage:?}");
+    let first = store.buckets(DeviceId(1), LIGHT, Width::Hour, ALL.0, ALL.1, 1).await.unwrap();
+    assert_eq!(coverage.hour, Some(first[0].start));
     store.close().await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! What removed devices have left.
 
-use super::Turn;
+use super::{STEP_MAX, Turn};
 use crate::{
     model::{Channel, DeviceId, Width},
     store::{
@@ -10,6 +10,7 @@ use crate::{
         series::Series,
     },
 };
+use std::collections::HashMap;
 
 /// Removed devices, each with the last frame that may have readings of it.
 #[derive(Debug, Default)]
@@ -36,7 +37,7 @@ impl Purge {
         !self.full.is_empty() || self.empty.iter().any(|&(_, last)| last < low)
     }
 
-    /// Deletes some of what is left of a device, or a tombstone.
+    /// Deletes some of what is left of a device, or tombstones.
     pub(super) fn step<M: Medium>(
         &mut self,
         low: u64,
@@ -50,9 +51,11 @@ impl Purge {
             }
             self.full.pop();
             self.empty.push(removed);
-        } else if let Some(at) = self.empty.iter().position(|&(_, last)| last < low) {
-            let (device, _) = self.empty.swap_remove(at);
-            turn.apply(vec![(key::removed(device), None)], std::iter::empty().collect())?;
+        } else {
+            let over = |&mut (_, last): &mut (DeviceId, u64)| last < low;
+            let over: Vec<_> = self.empty.extract_if(.., over).take(STEP_MAX).collect();
+            let tombstones = over.into_iter().map(|(device, _)| (key::removed(device), None));
+            turn.apply(tombstones.collect(), HashMap::new())?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ import { LedSwitch } from './led-switch.js';
 import { lightLevel } from './light-level.js';
 import { flash, pushButton } from './push-button.js';
 import { Rename } from './rename.js';
+import { Replacement } from './replacement.js';
 
 export class Card {
   element = document.createElement('li');
@@ -20,6 +21,7 @@ export class Card {
   #context;
   #led;
   #rename;
+  #replacement;
   #pressed = false;
 
   /**
@@ -31,6 +33,7 @@ export class Card {
     this.#context = context;
     this.#led = new LedSwitch(mac, context);
     this.#rename = new Rename(mac, context, this.element, () => this.draw());
+    this.#replacement = new Replacement(mac, context, this.element, () => this.draw());
     this.element.className = 'card';
     this.element.dataset.mac = mac;
   }
@@ -40,12 +43,19 @@ export class Card {
     this.#pressed = true;
   }
 
+  /** Takes the focus. */
+  focus() {
+    this.draw();
+    /** @type {HTMLElement | null} */ (this.element.querySelector('.rename-open'))?.focus();
+  }
+
   draw() {
     const device = this.#context.devices.get(this.#mac);
     if (!device) return;
     this.element.dataset.state = device.state;
     render(this.#template(device), this.element);
     this.#rename.drawn();
+    this.#replacement.drawn();
     if (this.#pressed) flash(this.element);
     this.#pressed = false;
   }
@@ -63,7 +73,7 @@ export class Card {
       ${lightLevel(device, this.#context)}
       ${this.#led.template(device)}
       ${pushButton(device, this.#context)}
-      <p class="mac">${device.mac}</p>
+      ${this.#replacement.template(device)}
     `;
   }
 

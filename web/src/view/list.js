@@ -65,6 +65,19 @@ export class CardList {
     if (this.#seen.has(mac)) this.#cards.get(mac)?.press();
   }
 
+  /** Gives a device's card the focus, and brings it into view.
+   * @param {string} mac */
+  focus(mac) {
+    this.#cards.get(mac)?.focus();
+  }
+
+  /** A MAC has become another device's: what was its past is not.
+   * @param {string} mac */
+  renew(mac) {
+    this.#context.lights.forget(mac);
+    if (this.#seen.has(mac)) this.#context.lights.follow(mac);
+  }
+
   /** Asks again for the past of every device in view. */
   followSeen() {
     for (const mac of this.#seen) this.#context.lights.follow(mac);

@@ -1,7 +1,7 @@
 /**
  * The whole page: what happens is noted as it comes, and drawn at most once a frame.
  *
- * @import {HubEvent, Link} from '../model.js'
+ * @import {Device, HubEvent, Link} from '../model.js'
  * @import {Context} from './context.js'
  * @import {Presence} from '../filter.js'
  */
@@ -12,6 +12,7 @@ import { LANGUAGES } from '../i18n.js';
 import { LightHistories } from '../light.js';
 import { mark, warning } from './icons.js';
 import { CardList } from './list.js';
+import { StoreNotices } from './notices.js';
 
 /** Ages grow by the second. */
 const TICK_MS = 1_000;
@@ -27,6 +28,7 @@ export class Page {
   /** @type {Context} */
   #context;
   #list;
+  #notices;
   /** @type {Link} */
   #link = 'connecting';
   #search = '';
@@ -40,6 +42,8 @@ export class Page {
   #online = 0;
   /** Where boards connect; what it is by default until the hub has said. */
   #mqttPort = 1883;
+  /** Whose card must get the focus. @type {string | null} */
+  #revealed = null;
   #announcement = '';
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #announcing;
@@ -63,9 +67,18 @@ export class Page {
       lights: new LightHistories(parts.api, parts.clock, redraw),
       link: () => this.#link,
       learn: (event) => this.take([event]),
+      reveal: (mac) => {
+        this.#revealed = mac;
+        this.#frameWhole = true;
+        this.#ask();
+      },
       redraw,
     };
     this.#list = new CardList(this.#context);
+    this.#notices = new StoreNotices(parts, () => {
+      this.#frameWhole = true;
+      this.#ask();
+    });
     setInterval(() => {
       this.#list.touchSeen();
       this.#ask();
@@ -78,10 +91,12 @@ export class Page {
   take(events) {
     const { devices, lights } = this.#context;
     for (const event of events) {
+      if (event.type === 'device') this.#recognise(event.data);
       const change = devices.apply(event);
       for (const mac of change.macs) this.#list.touch(mac);
       if (change.order) this.#order = null;
       if (change.order || change.presence) this.#frameWhole = true;
+      if (event.type === 'storage') this.#frameWhole = true;
       if (event.type === 'snapshot') {
         lights.interrupted();
         this.#list.followSeen();
@@ -92,6 +107,13 @@ export class Page {
       }
     }
     this.#ask();
+  }
+
+  /** A board may become another device, with another past.
+   * @param {Device} device */
+  #recognise({ mac, first_seen }) {
+    const before = this.#context.devices.get(mac);
+    if (before && before.first_seen !== first_seen) this.#list.renew(mac);
   }
 
   /** @param {Link} link */
@@ -123,6 +145,8 @@ export class Page {
       render(this.#template(), this.#root);
       this.#announce();
     }
+    if (this.#revealed) this.#list.focus(this.#revealed);
+    this.#revealed = null;
     if (this.#list.draw()) this.#ask();
   }
 
@@ -169,6 +193,7 @@ export class Page {
         ${this.#languages()}
       </header>
       <div role="status">${this.#link === 'away' ? this.#banner() : nothing}</div>
+      ${this.#notices.template()}
       <main id="boards" tabindex="-1" aria-label=${texts.say('app.boards')} data-link=${this.#link}>
         ${devices.size > 0 ? this.#toolbar() : nothing}
         ${devices.known && devices.size === 0 ? this.#empty() : nothing}

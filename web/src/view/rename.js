@@ -79,7 +79,7 @@ export class Rename {
     const id = `rename-${device.mac.replaceAll(':', '')}`;
     const failure = this.#failure;
     return html`
-      <form class="rename" aria-label=${say('rename', { name: device.name })}
+      <form class="inline-form rename" aria-label=${say('rename', { name: device.name })}
         @submit=${this.#save} @keydown=${this.#key}>
         <h2 class="visually-hidden">${device.name}</h2>
         <label class="visually-hidden" for=${id}>${say('rename.label')}</label>
@@ -163,9 +163,9 @@ export class Rename {
  * @returns {{key: Key, detail: string}}
  */
 function refusal(error) {
-  if (!(error instanceof Problem)) return { key: 'rename.failed.away', detail: '' };
-  const key = REFUSALS[error.status] ?? 'rename.failed.other';
+  if (!(error instanceof Problem)) return { key: 'failed.away', detail: '' };
+  const key = REFUSALS[error.status] ?? 'failed.other';
   // The other two say it all, and in the reader's language.
-  const open = key === 'rename.failed.invalid' || key === 'rename.failed.other';
+  const open = key === 'rename.failed.invalid' || key === 'failed.other';
   return { key, detail: open ? error.detail : '' };
 }
