@@ -112,6 +112,9 @@ fn code(chip: &str, boards: &[Board]) -> String {
         code,
         "/// The chip that this image is for.\npub(crate) const CHIP: &str = {chip:?};"
     );
+    let project = format!("capteur-{chip}");
+    let _ = writeln!(code, "/// What the application descriptor calls this image.");
+    let _ = writeln!(code, "pub(crate) const PROJECT: &str = {project:?};");
     let _ = writeln!(code, "/// What a board is taken for unless the settings name it.");
     let _ = writeln!(code, "pub(crate) const DEFAULT: &str = {default:?};");
     let names: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();

@@ -45,8 +45,19 @@ use static_cell::StaticCell;
 use vitals::Vitals;
 use watchdog::Watchdog;
 
-// Where the boot loader and the flashing tools look for what this is.
-esp_bootloader_esp_idf::esp_app_desc!();
+// Where the boot loader and the flashing tools look for what this is. It names the chip, so that no
+// image is taken for another's.
+esp_bootloader_esp_idf::esp_app_desc!(
+    env!("CARGO_PKG_VERSION"),
+    board::PROJECT,
+    esp_bootloader_esp_idf::BUILD_TIME,
+    esp_bootloader_esp_idf::BUILD_DATE,
+    esp_bootloader_esp_idf::ESP_IDF_COMPATIBLE_VERSION,
+    esp_bootloader_esp_idf::MMU_PAGE_SIZE,
+    0,
+    u16::MAX,
+    esp_bootloader_esp_idf::SECURE_VERSION
+);
 
 /// The radio's heap: what the boot loader has used, which is of no other use, and then some.
 const HEAP_RECLAIMED: usize = 64 * 1024;

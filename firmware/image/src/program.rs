@@ -1,12 +1,14 @@
 //! What the linker made: sections and symbols.
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use std::ops::Range;
 
 /// The section with the application descriptor (ESP-IDF, `esp_app_desc_t`).
 const DESCRIPTOR: &str = ".flash.appdesc";
 
-/// Where in it the version is: text that ends with a zero.
-const VERSION: std::ops::Range<usize> = 16..48;
+/// Where in it the version and the project's name are: texts that end with a zero.
+const VERSION: Range<usize> = 16..48;
+const PROJECT: Range<usize> = 48..80;
 
 /// What matters about a program.
 pub(crate) struct Program {
@@ -16,6 +18,8 @@ pub(crate) struct Program {
     pub(crate) descriptor: usize,
     /// The version that the descriptor names.
     pub(crate) version: String,
+    /// The project that it names: `capteur-` and the chip.
+    pub(crate) project: String,
     /// A symbol of the C++ runtime, if there is one.
     pub(crate) cpp: Option<String>,
 }
@@ -30,14 +34,15 @@ impl Program {
         Ok(Self {
             stack: file.section_by_name(".stack").map_or(0, |section| section.size()),
             descriptor: descriptor.len(),
-            version: version(descriptor),
+            version: text(descriptor, VERSION),
+            project: text(descriptor, PROJECT),
             cpp: cpp.map(str::to_owned),
         })
     }
 }
 
-fn version(descriptor: &[u8]) -> String {
-    let field = descriptor.get(VERSION).unwrap_or_default();
+fn text(descriptor: &[u8], field: Range<usize>) -> String {
+    let field = descriptor.get(field).unwrap_or_default();
     let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }
@@ -53,14 +58,16 @@ fn is_cpp(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_cpp, version};
+    use super::{PROJECT, VERSION, is_cpp, text};
 
     #[test]
-    fn the_version_is_read_from_the_descriptor() {
+    fn version_and_project_are_read_from_the_descriptor() {
         let mut descriptor = [0; 256];
         descriptor[16..21].copy_from_slice(b"1.2.3");
-        assert_eq!(version(&descriptor), "1.2.3");
-        assert_eq!(version(&[]), "");
+        descriptor[48..55].copy_from_slice(b"capteur");
+        assert_eq!(text(&descriptor, VERSION), "1.2.3");
+        assert_eq!(text(&descriptor, PROJECT), "capteur");
+        assert_eq!(text(&[], VERSION), "");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) enum Broken {
     Stack(u64),
     #[error("the application descriptor is missing")]
     Descriptor,
+    #[error("its program is {0}")]
+    Chip(String),
     #[error("C++ has come in: `{0}`")]
     Cpp(String),
 }
@@ -37,6 +39,9 @@ pub(crate) fn check(program: &Program, image: &Image) -> Result<(), Broken> {
     if program.descriptor == 0 {
         return Err(Broken::Descriptor);
     }
+    if program.project != format!("capteur-{}", image.chip) {
+        return Err(Broken::Chip(program.project.clone()));
+    }
     program.cpp.as_ref().map_or(Ok(()), |name| Err(Broken::Cpp(name.clone())))
 }
 
@@ -52,7 +57,13 @@ mod tests {
     use super::*;
 
     fn program() -> Program {
-        Program { stack: STACK_MIN, descriptor: 256, version: String::new(), cpp: None }
+        Program {
+            stack: STACK_MIN,
+            descriptor: 256,
+            version: "1.2.3".into(),
+            project: "capteur-esp32c3".into(),
+            cpp: None,
+        }
     }
 
     fn image(application_len: usize) -> Image {
@@ -73,6 +84,9 @@ mod tests {
         let stack = STACK_MIN - 1;
         assert_eq!(check(Program { stack, ..program() }), Err(Broken::Stack(stack)));
         assert_eq!(check(Program { descriptor: 0, ..program() }), Err(Broken::Descriptor));
+        let project = "capteur-esp32c2".to_owned();
+        let broken = Broken::Chip(project.clone());
+        assert_eq!(check(Program { project, ..program() }), Err(broken));
         let cpp = Program { cpp: Some("_Znwj".into()), ..program() };
         assert_eq!(check(cpp), Err(Broken::Cpp("_Znwj".into())));
     }
