@@ -352,9 +352,13 @@ impl State {
 /// Whether a message reports a channel's value.
 pub(super) const fn is_reading(message: &DeviceMessage) -> bool {
     match message {
-        DeviceMessage::Led(..) | DeviceMessage::Button(..) | DeviceMessage::Photoresistor(..) => {
-            true
-        }
-        DeviceMessage::Join(_) | DeviceMessage::Start(_) | DeviceMessage::Leave(_) => false,
+        DeviceMessage::Led(..)
+        | DeviceMessage::Button(..)
+        | DeviceMessage::Photoresistor(..)
+        | DeviceMessage::Backlog(..) => true,
+        DeviceMessage::Join(_)
+        | DeviceMessage::Start(_)
+        | DeviceMessage::Leave(_)
+        | DeviceMessage::Info(..) => false,
     }
 }

@@ -1,5 +1,6 @@
 """A board that runs the firmware's logic on emulated bare metal: `firmware/emulated` under QEMU."""
 
+import re
 import struct
 import subprocess
 import zlib
@@ -99,6 +100,10 @@ class EmulatedBoard:
     def log(self) -> str:
         """What the board has said on its serial port."""
         return self._log.read_text(errors="replace")
+
+    def light(self) -> list[int]:
+        """What it has measured so far."""
+        return [int(level) for level in re.findall(r"the light is (\d+)$", self.log(), re.M)]
 
     def wait_says(self, words: str) -> None:
         """Returns once these words are in the log."""

@@ -100,6 +100,7 @@ impl LightSensor for Ramp {
 
     async fn percent(&mut self) -> Result<Percent, Infallible> {
         let level = Percent::new(self.next).expect("it is 100 at most");
+        log::info!("the light is {level}");
         self.next = if self.next >= 100 { 0 } else { self.next + 1 };
         Ok(level)
     }
