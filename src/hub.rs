@@ -37,6 +37,10 @@ const BACKLOG: u32 = 4096;
 /// How often a store for which there is no room is tried to be opened.
 const ROOM_RETRY: Duration = Duration::from_secs(5);
 
+/// What part of the file system all that is kept may take, where no setting says how much. The
+/// file takes up to two and a half times as much.
+const TOTAL_PART: u64 = 5;
+
 /// The longest time that each step of a graceful stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -279,7 +283,7 @@ async fn open_store(
 fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
     store::Options {
         commit_interval: Duration::from_millis(settings.flush_ms),
-        retention: retention(&settings.retention),
+        retention: retention(settings),
         min_free_bytes: settings.min_free_mb.saturating_mul(1_000_000),
         clock,
         ..store::Options::default()
@@ -287,20 +291,26 @@ fn options(settings: &config::Store, clock: Arc<dyn Clock>) -> store::Options {
 }
 
 /// What the settings say of how long what is kept.
-fn retention(settings: &config::Retention) -> store::Retention {
+fn retention(settings: &config::Store) -> store::Retention {
     const DAY: Duration = Duration::from_hours(24);
     let limit = |days: u32, megabytes: u64| store::Limit {
         age: (days > 0).then(|| DAY * days),
         bytes: (megabytes > 0).then(|| megabytes.saturating_mul(1_000_000)),
     };
-    let config::Retention { raw_days, minute_days, hour_days, log_days, .. } = *settings;
-    let config::Retention { raw_mb, minute_mb, hour_mb, log_mb, total_mb, .. } = *settings;
+    let config::Retention { raw_days, minute_days, hour_days, log_days, .. } = settings.retention;
+    let config::Retention { raw_mb, minute_mb, hour_mb, log_mb, total_mb, .. } = settings.retention;
+    let share = || {
+        let size = store::file_system_bytes(&settings.path);
+        size.map(|bytes| bytes / TOTAL_PART)
+            .inspect_err(|error| warn!("the file system's size is unknown: {error}"))
+            .ok()
+    };
     store::Retention {
         raw: limit(raw_days, raw_mb),
         minute: limit(minute_days, minute_mb),
         hour: limit(hour_days, hour_mb),
         log: limit(log_days, log_mb),
-        total_bytes: limit(0, total_mb).bytes,
+        total_bytes: limit(0, total_mb).bytes.or_else(share),
     }
 }
 

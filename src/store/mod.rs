@@ -39,6 +39,7 @@
 //! - [`backup`]: the whole store in one file
 //! - `heads`: every series, and what of it is not sealed
 //! - `seal`: how a head becomes chunks and buckets
+//! - `late`: readings that come late, and which of them are doubles
 //! - `logs`: what the devices' logs take
 //! - `upkeep`: what is trimmed, purged, compacted and retired in idle moments
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
@@ -70,6 +71,7 @@ mod frame;
 mod handle;
 mod heads;
 mod key;
+mod late;
 mod logs;
 pub mod offline;
 mod queue;
@@ -100,7 +102,7 @@ pub use handle::{Options, Store};
 pub use reader::Coverage;
 pub use recovery::Recovery;
 pub use replay::Contents;
-pub use space::Recording;
+pub use space::{Recording, file_system_bytes};
 pub use stats::Stats;
 pub use upkeep::{Limit, Retention};
 pub use wear::Wear;

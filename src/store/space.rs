@@ -74,6 +74,18 @@ pub(super) fn gauge(folder: &Path) -> Gauge {
     })
 }
 
+/// How large the file system is, in bytes, that a folder is on or, where it does not exist yet, is
+/// going to be.
+///
+/// # Errors
+///
+/// The system's word.
+pub fn file_system_bytes(folder: &Path) -> io::Result<u64> {
+    let folder = std::path::absolute(folder)?;
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    gauge(existing)().map(|room| room.total)
+}
+
 /// The watermark and the ballast.
 pub(super) struct Space {
     folder: PathBuf,
@@ -260,6 +272,14 @@ mod tests {
         let told = Arc::clone(&free);
         let gauge = move || Ok(Room { free: told.load(SeqCst), total: 1 << 30 });
         (Space::new(dir.path(), 100 * MIB, Box::new(gauge)), free)
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_is_on_the_file_system_of_its_parents() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = file_system_bytes(dir.path()).unwrap();
+        assert!(bytes > 0);
+        assert_eq!(file_system_bytes(&dir.path().join("a/b")).unwrap(), bytes);
     }
 
     #[test]

@@ -16,6 +16,9 @@ const REFUSALS_MAX: u8 = 3;
 /// How long such a hub is left in peace before it is tried again: it may have been renewed.
 const REFUSED_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// How long a hub that has no room for readings is left in peace.
+const FULL_FOR: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: Instant,
@@ -121,6 +124,12 @@ impl<const N: usize> Backlog<N> {
             self.refusals = REFUSALS_MAX - 1;
             self.silent_until = now + REFUSED_FOR;
         }
+    }
+
+    /// The hub has no room for the batch now.
+    pub(crate) fn postponed(&mut self, now: Instant) {
+        self.sent = 0;
+        self.silent_until = now + FULL_FOR;
     }
 
     fn drop_oldest(&mut self) {

@@ -11,8 +11,8 @@ use core::fmt::{Debug, Write as _};
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{Read, Write};
 use minimq::{
-    ConfigBuilder, Connection, Error, Op, PeerError, PubError, Publication, QoS, Session,
-    SubscriptionOptions, TopicFilter, Will,
+    ConfigBuilder, Connection, Error, Op, PeerError, PubError, Publication, QoS, ReasonCode,
+    Session, SubscriptionOptions, TopicFilter, Will,
 };
 
 /// Room for one incoming packet. The largest of the protocol, an assignment at QoS 2, has 90 bytes;
@@ -81,6 +81,8 @@ pub(crate) struct Link<'s, 'b, S> {
     liveness: &'s Liveness,
     timeout: Duration,
     step: Step,
+    /// Whether the hub has said that it has no room, and nobody has asked since.
+    full: bool,
 }
 
 impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
@@ -103,7 +105,7 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
         let timeout = settings.io_timeout;
         let handshake = session.connect(Wire::new(stream, liveness));
         let connection = bounded(timeout, Step::Connect, handshake).await?;
-        Ok(Self { connection, liveness, timeout, step })
+        Ok(Self { connection, liveness, timeout, step, full: false })
     }
 
     /// Tells the link what the board is doing, for the faults to come.
@@ -166,6 +168,11 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
             // Anything that changes nothing and can be cancelled would do.
             self.subscribe([Topic::NameAssign]).await?;
         };
+        if matches!(event, Err(Error::Peer(PeerError::Rejected(ReasonCode::QuotaExceeded)))) {
+            // The connection goes on, and what was reported was heard.
+            self.full = true;
+            return Ok(None);
+        }
         let Some(message) = event.map_err(|error| fault(step, &error))? else {
             return Ok(None);
         };
@@ -177,6 +184,11 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether the hub has just refused something because it has no room for readings.
+    pub(crate) fn take_full(&mut self) -> bool {
+        core::mem::take(&mut self.full)
     }
 
     /// Publishes one more message and waits until the hub has it, or until it takes too long.

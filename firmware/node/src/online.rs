@@ -133,7 +133,11 @@ where
                     {
                         light.backlog.refused(Instant::now());
                     }
-                    match received? {
+                    let received = received?;
+                    if link.take_full() {
+                        reports.no_room(&link, &mut light.backlog);
+                    }
+                    match received {
                         Some(HubMessage::LedCommand(to, on)) if to == *pair => {
                             led.set(on)?;
                             reports.led = true;

@@ -1,8 +1,8 @@
 //! What a board has to say while it is online.
 
 use crate::{
-    button::Button, fault::Fault, io::LightSensor, led::Led, light::Light, link::Link, pace::Pace,
-    settings::Settings, supervisor::Supervisor,
+    backlog::Backlog, button::Button, fault::Fault, io::LightSensor, led::Led, light::Light,
+    link::Link, pace::Pace, settings::Settings, supervisor::Supervisor,
 };
 use capteur_protocol::{DeviceMessage, Info, Pair, Topic};
 use embassy_time::Instant;
@@ -94,6 +94,17 @@ impl Reports {
             self.batch = link.publish(&DeviceMessage::Backlog(pair.clone(), readings)).await?;
         }
         Ok(())
+    }
+
+    /// The hub has refused something for want of room: if it was the backlog, it is kept.
+    pub(crate) fn no_room<S: Read + Write, const N: usize>(
+        &mut self,
+        link: &Link<'_, '_, S>,
+        backlog: &mut Backlog<N>,
+    ) {
+        if self.batch.take_if(|op| !link.is_pending(*op)).is_some() {
+            backlog.postponed(Instant::now());
+        }
     }
 
     /// Whether a refusal that just came was of the backlog.

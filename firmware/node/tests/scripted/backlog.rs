@@ -236,6 +236,27 @@ fn a_hub_that_refuses_backlogs_is_left_in_peace_after_three() {
 }
 
 #[test]
+fn a_hub_without_room_is_asked_again_and_loses_nothing() {
+    play_with(slow(), |port, _| async move {
+        cut(&port).await;
+        Timer::after(Duration::from_secs(100)).await;
+        port.set_open(true);
+        let mut peer = Peer::admit(&port, NEXT).await;
+        // It refuses every report; the board stays, and what it says is heard.
+        peer.puback = PubAckReason::QuotaExceeded;
+        let refused = readings(&peer.published("photoresistor/backlog").await);
+        let refused_at = now_ms();
+        peer.command(NEXT, true).await;
+        assert_eq!(peer.published("led/status").await, format!("{NEXT};1"));
+        assert!(backlog(&mut peer, 30_000).await.is_empty());
+        peer.puback = PubAckReason::Success;
+        let taken = backlog(&mut peer, 60_000).await.concat();
+        assert_eq!(taken[0], refused[0]);
+        assert!(taken.len() >= 10 && now_ms() - refused_at >= 60_000);
+    });
+}
+
+#[test]
 fn ages_are_right_when_32_bits_of_milliseconds_run_over() {
     begin_at((1 << 32) - 30_000);
     play_with(slow(), |port, _| async move {
