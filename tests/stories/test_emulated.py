@@ -57,3 +57,25 @@ def test_an_emulated_board_comes_back_to_a_hub_that_was_away(hub: Hub, api: Api)
         hub.kill_and_start()
         assert api.wait_state(board.mac, "online", 60)["name"] == "capteur01"
         assert api.led(board.mac, True).status == 200
+
+
+def test_light_that_an_emulated_board_saw_while_the_hub_was_away_is_not_lost(
+    hub: Hub, api: Api
+) -> None:
+    """It keeps a reading every ten seconds and tells them later, each of them once."""
+    with EmulatedBoard(hub, interval_ms=1_000) as board:
+        api.wait_state(board.mac, "online", 60)
+        eventually(lambda: api.readings(board.mac, "photoresistor"), "a reading")
+        assert hub.stop() == 0
+        board.wait_says("Waiting")
+        before = len(board.light())
+        eventually(lambda: len(board.light()) >= before + 2, "two readings nobody hears", 60)
+        kept = set(board.light()[before:])
+        hub.start()
+        eventually(
+            lambda: kept <= set(api.readings(board.mac, "photoresistor")),
+            f"the readings {kept}",
+            60,
+        )
+        light = api.readings(board.mac, "photoresistor")
+        assert light == sorted(set(light)), "in order, and none of them twice"
