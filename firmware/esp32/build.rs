@@ -32,7 +32,7 @@ fn main() {
     fs::write(out.join("config.bin"), config().encode()).expect("OUT_DIR can be written");
 }
 
-/// The settings of the environment: for a board that is flashed by other means than `capteur flash`.
+/// The settings of the environment: for a board that finds none in its flash.
 fn config() -> Config {
     Config {
         ssid: setting("CAPTEUR_WIFI"),
