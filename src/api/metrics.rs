@@ -204,6 +204,7 @@ mod tests {
             joined_at: None,
             left_at: None,
             channels,
+            info: None,
             replaced: None,
         };
         let mut text = Text::default();

@@ -304,6 +304,7 @@ mod tests {
             joined_at: None,
             left_at: None,
             channels: Channels::default(),
+            info: None,
             replaced: None,
         };
         let channel = Channel::Photoresistor;

@@ -90,6 +90,18 @@ pub struct Reading {
     pub at: Timestamp,
 }
 
+/// Readings of one channel of one device that come late: they were taken while the hub was away,
+/// and the hub has dated them from their age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateReadings {
+    /// Whose readings they are.
+    pub device: DeviceId,
+    /// Which of its channels.
+    pub channel: Channel,
+    /// When each was taken, and its value.
+    pub readings: Vec<(Timestamp, u8)>,
+}
+
 /// The last value of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelState {

@@ -1,6 +1,6 @@
 //! A device as people see it.
 
-use super::{Channel, ChannelState, Timestamp};
+use super::{Channel, ChannelState, Info, Timestamp};
 use capteur_protocol::{Mac, Name};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use std::{convert::Infallible, fmt, str::FromStr};
@@ -61,6 +61,8 @@ pub struct Device {
     /// The last value of each channel.
     #[schema(value_type = Object)]
     pub channels: Channels,
+    /// What it told about itself in this session; `null` where its firmware doesn't.
+    pub info: Option<Info>,
     /// The board that was replaced; only there while that can be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -7,6 +7,7 @@
 //! - [`channel`]: the three channels of a board and their readings
 //! - [`bucket`]: readings summed up by the minute or the hour
 //! - [`device`]: a device as people see it
+//! - [`info`]: what a board tells about itself
 //! - [`record`]: a device as the store keeps it, and the hub's counters
 //! - [`command`]: an order to an LED and what became of it
 //! - [`log`]: what happened to a device
@@ -19,17 +20,19 @@ pub mod clock;
 pub mod command;
 pub mod device;
 pub mod event;
+pub mod info;
 pub mod log;
 pub mod record;
 pub mod storage;
 pub mod timestamp;
 
 pub use bucket::{Bucket, Width};
-pub use channel::{Channel, ChannelState, Reading};
+pub use channel::{Channel, ChannelState, LateReadings, Reading};
 pub use clock::{Clock, ClockMark, SystemClock, TimeSpan};
 pub use command::{Command, CommandId, CommandState};
 pub use device::{Channels, Device, DeviceKey, DeviceState, ReplacedBoard};
 pub use event::Event;
+pub use info::Info;
 pub use log::{LogEntry, LogKind};
 pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
 pub use storage::Storage;

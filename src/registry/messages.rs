@@ -16,18 +16,22 @@ use crate::{
     broker::{Ack, Identity, Origin, Verdict},
     config::Adoption,
     model::{
-        Channel, Channels, CommandState, DeviceId, DeviceRecord, DeviceState, Event, LogKind,
-        Reading,
+        Channel, Channels, CommandState, DeviceId, DeviceRecord, DeviceState, Event, Info,
+        LateReadings, LogKind, Reading, Timestamp,
     },
     store::{Change, Urgency},
 };
-use capteur_protocol::{DeviceMessage, Mac, MacText, Name, Pair, ParseError};
+use capteur_protocol::{Backlog, DeviceMessage, Mac, MacText, Name, Pair, ParseError};
 
 /// The most devices: what bounds the memory that strangers can make the hub use.
 const DEVICES_MAX: usize = 65_536;
 
 /// The most connections that are remembered for a device beside the one that it is online on.
 const FORMER_MAX: usize = 3;
+
+/// The greatest age of a reading of a backlog: 31 days, twice what our firmware keeps at its slowest.
+/// An older one is a board's mistake.
+const AGE_MAX_MS: u32 = 31 * 86_400_000;
 
 /// What put a device online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,10 @@ impl State {
             DeviceMessage::Photoresistor(pair, level) => {
                 self.reading(pair, (Channel::Photoresistor, level.get()), origin, urgency, turn)
             }
+            DeviceMessage::Backlog(pair, backlog) => {
+                self.backlog(pair, backlog, origin, urgency, turn)
+            }
+            DeviceMessage::Info(pair, info) => self.info(pair, info, origin, urgency, turn),
         };
         match handled {
             // Shown to people and not recorded: an acknowledgement would be a lie.
@@ -85,7 +93,13 @@ impl State {
                     "message discarded"
                 );
                 self.stats.discard(discard);
-                turn.settle(ack, discard.verdict(), When::AtOnce);
+                // What is acknowledged is forgotten: a board shall keep its backlog for a session
+                // that counts.
+                let verdict = match message {
+                    DeviceMessage::Backlog(..) => Verdict::NotAuthorized,
+                    _ => discard.verdict(),
+                };
+                turn.settle(ack, verdict, When::AtOnce);
             }
         }
     }
@@ -262,23 +276,89 @@ impl State {
         let at = turn.now.wall;
         entry.update(channel, value, at);
         let (mac, name) = (entry.record.mac, entry.record.name.clone());
-        let moved = entry.has_started(pair)
-            && entry.owner.as_ref().is_none_or(|owner| owner.connection != origin.connection);
-        let offline = entry.state == DeviceState::Offline;
         if self.recording {
             turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
         }
         turn.event(Event::Reading { mac, name, channel, value, at });
-        if offline || moved {
+        self.is_alive(id, pair, origin, urgency, turn);
+        if channel == Channel::Led && self.commands.awaited(id) == Some(value != 0) {
+            self.end_command(id, CommandState::Confirmed, turn);
+        }
+        Ok(())
+    }
+
+    /// `photoresistor/backlog`: readings of the time when the hub was away. They are dated by their
+    /// age and recorded where they belong; what is shown as the last value stays, and the live
+    /// stream does not tell of them.
+    fn backlog(
+        &mut self,
+        pair: &Pair,
+        backlog: &Backlog,
+        origin: &Origin,
+        urgency: Urgency,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Discard> {
+        let id = self.speaker(pair, origin)?;
+        let now = turn.now.wall;
+        let mut readings = Vec::with_capacity(backlog.readings().len());
+        for reading in backlog.readings() {
+            if reading.age_ms > AGE_MAX_MS {
+                self.stats.discard(Discard::TooOld);
+                continue;
+            }
+            let at = Timestamp::from_millis(now.millis() - i64::from(reading.age_ms));
+            readings.push((at, reading.level.get()));
+        }
+        if self.recording {
+            let late = LateReadings { device: id, channel: Channel::Photoresistor, readings };
+            turn.store(Change::Late(late), urgency);
+        }
+        self.is_alive(id, pair, origin, urgency, turn);
+        Ok(())
+    }
+
+    /// `state/info`: what a board tells about itself. It is kept in memory, since boards repeat it,
+    /// and people are told when there is news in it.
+    fn info(
+        &mut self,
+        pair: &Pair,
+        info: &capteur_protocol::Info,
+        origin: &Origin,
+        urgency: Urgency,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Discard> {
+        let id = self.speaker(pair, origin)?;
+        self.is_alive(id, pair, origin, urgency, turn);
+        let Some(entry) = self.roster.get_mut(id) else { return Err(Discard::Stale) };
+        let info = Info::from(info);
+        let before = entry.info.replace(Box::new(info.clone()));
+        if before.is_none_or(|before| info.is_news_after(&before)) {
+            self.announce(id, turn);
+        }
+        Ok(())
+    }
+
+    /// A device has said something of its session: one that counts as offline is alive (ruling 7),
+    /// and it is where this came from.
+    fn is_alive(
+        &mut self,
+        id: DeviceId,
+        pair: &Pair,
+        origin: &Origin,
+        urgency: Urgency,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(entry) = self.roster.get_mut(id) else { return };
+        entry.record.last_seen = turn.now.wall;
+        let mac = entry.record.mac;
+        let moved = entry.has_started(pair)
+            && entry.owner.as_ref().is_none_or(|owner| owner.connection != origin.connection);
+        if entry.state == DeviceState::Offline || moved {
             self.go_online(id, pair, origin, Sign::Reading, urgency, turn);
         } else if self.roster.by_connection(origin.connection).is_none() {
             self.roster.bind(origin.connection, id);
             turn.bind(origin.connection, Identity { mac, pair: Some(pair.clone()) });
         }
-        if channel == Channel::Led && self.commands.awaited(id) == Some(value != 0) {
-            self.end_command(id, CommandState::Confirmed, turn);
-        }
-        Ok(())
     }
 
     /// Whose pair it is: one that counts, and on a connection that is not another device's
@@ -312,6 +392,8 @@ impl State {
         let before = entry.owner.replace(origin.clone());
         if opened {
             entry.former.clear();
+            // The board may run other firmware now.
+            entry.info = None;
         }
         entry.former.retain(|former| former.connection != origin.connection);
         if let Some(before) = before
@@ -349,9 +431,13 @@ impl State {
 /// Whether a message reports a channel's value.
 pub(super) const fn is_reading(message: &DeviceMessage) -> bool {
     match message {
-        DeviceMessage::Led(..) | DeviceMessage::Button(..) | DeviceMessage::Photoresistor(..) => {
-            true
-        }
-        DeviceMessage::Join(_) | DeviceMessage::Start(_) | DeviceMessage::Leave(_) => false,
+        DeviceMessage::Led(..)
+        | DeviceMessage::Button(..)
+        | DeviceMessage::Photoresistor(..)
+        | DeviceMessage::Backlog(..) => true,
+        DeviceMessage::Join(_)
+        | DeviceMessage::Start(_)
+        | DeviceMessage::Leave(_)
+        | DeviceMessage::Info(..) => false,
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     broker::{ConnectionId, Origin},
     model::{
         Channel, ChannelState, Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState,
-        ReplacedBoard, SESSIONS_OPEN_MAX, Timestamp,
+        Info, ReplacedBoard, SESSIONS_OPEN_MAX, Timestamp,
     },
 };
 use capteur_protocol::{Mac, MacText, Name, Pair, SessionId};
@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) state: DeviceState,
     /// The last value of each channel.
     pub(super) channels: Channels,
+    /// What it told about itself in its session.
+    pub(super) info: Option<Box<Info>>,
     /// The connection that it is online on; `None` while it is not online.
     pub(super) owner: Option<Origin>,
     /// Connections that it was online on before, in the same session, and that have not ended.
@@ -79,6 +81,7 @@ struct Board {
     former: Vec<Origin>,
     spelling: MacText,
     connections: Vec<ConnectionId>,
+    info: Option<Box<Info>>,
 }
 
 impl Board {
@@ -92,6 +95,7 @@ impl Board {
             former: Vec::new(),
             spelling: mac.into(),
             connections: Vec::new(),
+            info: None,
         }
     }
 }
@@ -104,6 +108,7 @@ impl Entry {
             record,
             state: DeviceState::Offline,
             channels,
+            info: None,
             owner: None,
             former: Vec::new(),
             connections: Vec::new(),
@@ -179,6 +184,7 @@ impl Entry {
             joined_at,
             left_at,
             channels,
+            info: self.info.as_deref().cloned(),
             replaced: replaced.map(|replaced| ReplacedBoard { mac: replaced.mac, at: replaced.at }),
         }
     }
@@ -339,6 +345,7 @@ impl Roster {
             former: std::mem::take(&mut entry.former),
             spelling: std::mem::replace(&mut entry.spelling, unseen.spelling),
             connections: std::mem::take(&mut entry.connections),
+            info: entry.info.take(),
         };
         for pair in board.session.iter().chain(&board.offered) {
             self.by_session.remove(&pair.session);
@@ -360,7 +367,7 @@ impl Roster {
         for connection in &board.connections {
             self.by_connection.insert(*connection, id);
         }
-        let Board { session, offered, state, owner, former, spelling, connections } = board;
+        let Board { session, offered, state, owner, former, spelling, connections, info } = board;
         entry.record.mac = mac;
         entry.record.session = session;
         entry.record.offered = offered;
@@ -369,6 +376,7 @@ impl Roster {
         entry.former = former;
         entry.spelling = spelling;
         entry.connections = connections;
+        entry.info = info;
     }
 
     /// Gives a device another name, which has to be free. Its pairs keep theirs.

@@ -75,6 +75,8 @@ pub enum Discard {
     MacInUse,
     /// Its MAC is unknown, and newcomers are not let in.
     UnknownMac,
+    /// Its backlog has a reading of an age that no board keeps; counted for each.
+    TooOld,
     /// There are as many devices, names or sessions as there can be.
     Exhausted,
 }
@@ -87,6 +89,7 @@ impl Discard {
             Self::ForeignIdentity => "foreign_identity",
             Self::MacInUse => "mac_in_use",
             Self::UnknownMac => "unknown_mac",
+            Self::TooOld => "too_old",
             Self::Exhausted => "exhausted",
         }
     }
@@ -96,7 +99,9 @@ impl Discard {
     pub(super) const fn verdict(self) -> Verdict {
         match self {
             Self::ForeignIdentity => Verdict::NotAuthorized,
-            Self::Stale | Self::MacInUse | Self::UnknownMac | Self::Exhausted => Verdict::Accepted,
+            Self::Stale | Self::MacInUse | Self::UnknownMac | Self::TooOld | Self::Exhausted => {
+                Verdict::Accepted
+            }
         }
     }
 }

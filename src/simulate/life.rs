@@ -8,7 +8,7 @@ use super::{
     pins::{ButtonPin, LedPin, Photoresistor},
     random::Random,
 };
-use capteur_node::{Node, Peripherals, Settings, node};
+use capteur_node::{Node, Peripherals, Settings, supervisor};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -50,13 +50,13 @@ pub(super) async fn live(birth: Birth) {
     let settings = Settings { light_interval, ..Settings::new(board.mac()) };
     let seed = (random.next() >> 32) as u32;
     let mut node = Node::new(network, peripherals, settings, seed);
-    let on_phase = |phase: node::Phase<'_>| {
+    let on_phase = |phase: supervisor::Phase<'_>| {
         let (phase, name) = match phase {
-            node::Phase::Connecting => (Phase::Connecting, None),
-            node::Phase::Joining => (Phase::Joining, None),
-            node::Phase::Starting(name) => (Phase::Starting, Some(name)),
-            node::Phase::Online(name) => (Phase::Online, Some(name)),
-            node::Phase::Waiting(..) => (Phase::Waiting, None),
+            supervisor::Phase::Connecting => (Phase::Connecting, None),
+            supervisor::Phase::Joining => (Phase::Joining, None),
+            supervisor::Phase::Starting(name) => (Phase::Starting, Some(name)),
+            supervisor::Phase::Online(name) => (Phase::Online, Some(name)),
+            supervisor::Phase::Waiting(..) => (Phase::Waiting, None),
         };
         let before = state.borrow().phase;
         let (was_online, is_online) = (before == Phase::Online, phase == Phase::Online);

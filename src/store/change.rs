@@ -1,7 +1,7 @@
 //! What can be asked of the store.
 
 use super::{error::StoreError, record};
-use crate::model::{DeviceId, DeviceRecord, LogEntry, Marks, Reading};
+use crate::model::{DeviceId, DeviceRecord, LateReadings, LogEntry, Marks, Reading};
 
 /// One change to what is stored.
 #[derive(Debug, Clone)]
@@ -15,6 +15,9 @@ pub enum Change {
     PutMarks(Marks),
     /// Keep a reading.
     Reading(Reading),
+    /// Keep readings that come late, but for those that are stored already. They don't count for
+    /// the channel's last reading.
+    Late(LateReadings),
     /// Keep a line of a device's log.
     Log(DeviceId, LogEntry),
 }
@@ -37,6 +40,8 @@ pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 pub(super) enum Queued {
     /// A reading, for the commit's frame.
     Reading(Reading),
+    /// Readings that come late.
+    Late(LateReadings),
     /// A value, and the device that it is of.
     Put {
         /// The device; `None` for the counters.
@@ -63,6 +68,7 @@ impl Queued {
             Change::RemoveDevice(device) => Self::Remove(device),
             Change::PutMarks(marks) => put(None, record::marks(&Marks { boots, ..marks })?),
             Change::Reading(reading) => Self::Reading(reading),
+            Change::Late(late) => Self::Late(late),
             Change::Log(device, entry) => put(Some(device), record::log(device, &entry, order())?),
         })
     }

@@ -4,7 +4,7 @@
 //! The writer changes it once a commit is on the medium, readers look at it meanwhile.
 
 use super::{record::SeriesRecord, series::Series};
-use crate::model::{Channel, DeviceId};
+use crate::model::DeviceId;
 use std::collections::{BTreeSet, HashMap};
 
 /// A head is sealed when it has so many readings.
@@ -131,8 +131,7 @@ impl Heads {
     /// Forgets the series of a device; returns how many readings they had.
     pub(super) fn remove(&mut self, device: DeviceId) -> u64 {
         let mut readings = 0;
-        for channel in Channel::ALL {
-            let series = Series::new(device, channel);
+        for series in Series::all(device) {
             let Some(entry) = self.series.remove(&series) else { continue };
             readings += entry.readings();
             self.by_frame.remove(&(entry.first_frame, series));
@@ -192,6 +191,7 @@ fn first_seal_at(series: Series) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Channel;
     use proptest::{collection::vec, prelude::*};
 
     proptest! {

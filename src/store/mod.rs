@@ -39,6 +39,7 @@
 //! - [`backup`]: the whole store in one file
 //! - `heads`: every series, and what of it is not sealed
 //! - `seal`: how a head becomes chunks and buckets
+//! - `late`: readings that come late, and which of them are doubles
 //! - `logs`: what the devices' logs take
 //! - `upkeep`: what is trimmed, purged, compacted and retired in idle moments
 //! - `key`, `series`, `envelope`, `frame`, `record`: how it looks in the tree
@@ -70,6 +71,7 @@ mod frame;
 mod handle;
 mod heads;
 mod key;
+mod late;
 mod logs;
 pub mod offline;
 mod queue;

@@ -203,7 +203,8 @@ impl Queue {
     }
 
     /// The readings of a channel of `from <= at < to` that are not published yet, in the order of
-    /// their arrival; `None` where the device is removed.
+    /// their arrival; `None` where the device is removed. Without those that come late: which of
+    /// them are doubles is known when they are committed.
     pub(super) fn readings(
         &self,
         device: DeviceId,
@@ -245,9 +246,10 @@ impl Queue {
 }
 
 /// What a change adds to a batch: a value of its own, or a few bytes of a frame.
-const fn weight(change: &Queued) -> usize {
+fn weight(change: &Queued) -> usize {
     match change {
         Queued::Reading(_) => 1,
+        Queued::Late(late) => late.readings.len(),
         Queued::Put { .. } | Queued::Remove(_) => 16,
     }
 }

@@ -46,6 +46,18 @@ pub struct Coverage {
     pub hour: Option<Timestamp>,
 }
 
+impl Coverage {
+    /// What is kept of two series together.
+    fn or(self, other: Self) -> Self {
+        let earliest = |a: Option<Timestamp>, b| a.into_iter().chain(b).min();
+        Self {
+            raw: earliest(self.raw, other.raw),
+            minute: earliest(self.minute, other.minute),
+            hour: earliest(self.hour, other.hour),
+        }
+    }
+}
+
 /// What of a series is not sealed, as of one moment.
 struct Unsealed {
     series: Series,
@@ -69,9 +81,24 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<(Timestamp, u8)>, StoreError> {
         let _layout = self.layout.blocking_read();
-        let Some(unsealed) = self.unsealed(device, channel, from, to) else {
-            return Ok(Vec::new());
-        };
+        let mut found = Vec::new();
+        for series in Series::of(device, channel) {
+            let Some(unsealed) = self.unsealed(series, from, to) else { return Ok(Vec::new()) };
+            found.extend(self.readings_of(unsealed, from, to, limit)?);
+        }
+        // Stable: each series is in order, and most have nothing late.
+        found.sort_by_key(|&(at, _)| at);
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn readings_of(
+        &self,
+        unsealed: Unsealed,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, u8)>, StoreError> {
         let Unsealed { series, sealed, span_max, readings } = unsealed;
         let (from, to) = (from.millis(), to.millis());
         let mut oldest = Oldest::new(from, to, limit);
@@ -111,10 +138,14 @@ impl Reader {
         // Whole buckets only: readings after `to` count as well where they share its last bucket.
         let last = Bucket::of(width, to.millis() - 1, 0).start.millis();
         let to = Timestamp::from_millis(last + width.millis());
-        let Some(unsealed) = self.unsealed(device, channel, from, to) else {
-            return Ok(Vec::new());
-        };
-        self.merged(&unsealed, width, from, to, limit)
+        let mut found = Vec::new();
+        for series in Series::of(device, channel) {
+            let Some(unsealed) = self.unsealed(series, from, to) else { return Ok(Vec::new()) };
+            found.extend(self.merged(&unsealed, width, from, to, limit)?);
+        }
+        let mut buckets = rollup::merge(found, &[]);
+        buckets.truncate(limit);
+        Ok(buckets)
     }
 
     /// The oldest buckets of what is not sealed and of what is that begin in `from..to`.
@@ -173,16 +204,24 @@ impl Reader {
         channel: Channel,
     ) -> Result<Coverage, StoreError> {
         let _layout = self.layout.blocking_read();
-        let Some(unsealed) = self.unsealed(device, channel, Timestamp::MIN, Timestamp::MAX) else {
-            return Ok(Coverage::default());
-        };
+        let mut coverage = Coverage::default();
+        for series in Series::of(device, channel) {
+            let Some(unsealed) = self.unsealed(series, Timestamp::MIN, Timestamp::MAX) else {
+                return Ok(Coverage::default());
+            };
+            coverage = coverage.or(self.coverage_of(&unsealed)?);
+        }
+        Ok(coverage)
+    }
+
+    fn coverage_of(&self, unsealed: &Unsealed) -> Result<Coverage, StoreError> {
         let chunk =
             |first| key::chunk(Chunk { series: unsealed.series, first, through: 0, part: 0 });
         let chunk = self.engine.keys(&chunk(i64::MIN), &chunk(i64::MAX), 1)?.into_iter().next();
         let chunk = chunk.and_then(|key| key::chunk_of(&key)).map(|chunk| chunk.first);
         let head = unsealed.readings.iter().map(|&(at, _)| at).min();
         let first = |width| {
-            let buckets = self.merged(&unsealed, width, Timestamp::MIN, Timestamp::MAX, 1)?;
+            let buckets = self.merged(unsealed, width, Timestamp::MIN, Timestamp::MAX, 1)?;
             Ok::<_, StoreError>(buckets.first().map(|bucket| bucket.start))
         };
         Ok(Coverage {
@@ -192,16 +231,10 @@ impl Reader {
         })
     }
 
-    /// What of a channel's readings of `from <= at < to` is not sealed; `None` where the device is
+    /// What of a series' readings of `from <= at < to` is not sealed; `None` where the device is
     /// removed.
-    fn unsealed(
-        &self,
-        device: DeviceId,
-        channel: Channel,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Option<Unsealed> {
-        let series = Series::new(device, channel);
+    fn unsealed(&self, series: Series, from: Timestamp, to: Timestamp) -> Option<Unsealed> {
+        let (device, channel) = series.split()?;
         let heads = self.heads.read().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: nothing moves from what waits to a head meanwhile.
         let pending = self.queue.readings(device, channel, from, to)?;
@@ -212,7 +245,9 @@ impl Reader {
             unsealed.span_max = entry.record().span_max.into();
             unsealed.readings.extend(entry.head().filter(within));
         }
-        unsealed.readings.extend(pending);
+        if !series.is_late() {
+            unsealed.readings.extend(pending);
+        }
         Some(unsealed)
     }
 

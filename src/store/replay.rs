@@ -215,6 +215,7 @@ impl Replay {
             marks: self.marks,
             last: last
                 .into_iter()
+                .filter(|(series, _)| !series.is_late())
                 .filter_map(|(series, state)| {
                     series.split().map(|(device, channel)| (device, channel, state))
                 })

@@ -2,9 +2,10 @@
 
 use crate::model::{Channel, DeviceId};
 
-/// A series of readings: one channel of one device.
+/// A series of readings: one channel of one device, and apart from it what comes
+/// [late](super::late).
 ///
-/// The number is computed, not given out: device × 8 + channel. Neighbouring channels and devices
+/// The number is computed, not given out: device × 8 + channel, and 4 more for what comes late. Neighbouring channels and devices
 /// have neighbouring numbers, which frames store in one byte. Device numbers are never used
 /// again, so series numbers are not either, and a board that takes another's place takes its
 /// series with its device number.
@@ -14,7 +15,11 @@ pub(super) struct Series(u64);
 /// How many bits of a series' number are the channel's.
 const CHANNEL_BITS: u32 = 3;
 
-const _: () = assert!(Channel::ALL.len() <= 1 << CHANNEL_BITS, "channels need more bits");
+/// Set in the number of a series of late readings.
+const LATE: u64 = 4;
+
+const _: () = assert!(Channel::ALL.len() as u64 <= LATE, "channels need more bits");
+const _: () = assert!(2 * LATE <= 1 << CHANNEL_BITS, "channels need more bits");
 
 impl Series {
     /// The series of a device's channel.
@@ -22,10 +27,31 @@ impl Series {
         Self(u64::from(device.0) << CHANNEL_BITS | u64::from(channel.index()))
     }
 
+    /// The series of a channel's late readings.
+    pub(super) fn late(device: DeviceId, channel: Channel) -> Self {
+        Self(Self::new(device, channel).0 | LATE)
+    }
+
+    /// All that a channel has.
+    pub(super) fn of(device: DeviceId, channel: Channel) -> [Self; 2] {
+        [Self::new(device, channel), Self::late(device, channel)]
+    }
+
+    /// All that a device has, by number.
+    pub(super) fn all(device: DeviceId) -> impl Iterator<Item = Self> {
+        let usual = Channel::ALL.map(|channel| Self::new(device, channel));
+        usual.into_iter().chain(Channel::ALL.map(|channel| Self::late(device, channel)))
+    }
+
+    /// Whether it is one of late readings.
+    pub(super) fn is_late(self) -> bool {
+        self.0 & LATE != 0
+    }
+
     /// The device and the channel; `None` where the number stands for neither.
     pub(super) fn split(self) -> Option<(DeviceId, Channel)> {
         let device = u32::try_from(self.0 >> CHANNEL_BITS).ok()?;
-        let channel = u8::try_from(self.0 & ((1 << CHANNEL_BITS) - 1)).ok()?;
+        let channel = u8::try_from(self.0 & (LATE - 1)).ok()?;
         Some((DeviceId(device), Channel::from_index(channel)?))
     }
 
@@ -51,6 +77,11 @@ mod tests {
             let (device, channel) = (DeviceId(id), Channel::ALL[channel]);
             let series = Series::new(device, channel);
             prop_assert_eq!(series.split(), Some((device, channel)));
+            prop_assert!(!series.is_late());
+            let late = Series::late(device, channel);
+            prop_assert_eq!((late.split(), late.is_late()), (Some((device, channel)), true));
+            prop_assert!(Series::all(device).is_sorted());
+            prop_assert!(Series::of(device, channel).iter().all(|one| Series::all(device).any(|any| any == *one)));
             prop_assert_eq!(Series::from_number(series.number()), series);
         }
 
@@ -58,7 +89,7 @@ mod tests {
         fn any_number_is_split_or_refused(number: u64) {
             let series = Series::from_number(number);
             if let Some((device, channel)) = series.split() {
-                prop_assert_eq!(Series::new(device, channel), series);
+                prop_assert!(Series::of(device, channel).contains(&series));
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
     error::StoreError,
     frame,
     heads::{Entry, Heads},
-    key,
+    key, late,
     logs::Logs,
     queue::{Group, Next, Queue},
     record::{self, SeriesRecord, Tombstone},
@@ -17,7 +17,7 @@ use super::{
     stats::Counters,
     upkeep::Upkeep,
 };
-use crate::model::DeviceId;
+use crate::model::{DeviceId, LateReadings};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     panic::{self, AssertUnwindSafe},
@@ -157,6 +157,9 @@ impl<M: Medium> Writer<M> {
                     let series = Series::new(reading.device, reading.channel);
                     batch.entries.push((series, reading.at.millis(), reading.value));
                 }
+                Queued::Late(late) if !self.removed.contains(&late.device) => {
+                    self.take_late(late, &mut batch)?;
+                }
                 Queued::Put { device, key, value }
                     if device.is_none_or(|device| !self.removed.contains(&device)) =>
                 {
@@ -168,7 +171,7 @@ impl<M: Medium> Writer<M> {
                     batch.changes.push((key::device(*device), None));
                     batch.removed.push(*device);
                 }
-                Queued::Reading(_) | Queued::Put { .. } | Queued::Remove(_) => {
+                Queued::Reading(_) | Queued::Late(_) | Queued::Put { .. } | Queued::Remove(_) => {
                     tracing::debug!(?change, "a change of a removed device is dropped");
                 }
             }
@@ -183,6 +186,23 @@ impl<M: Medium> Writer<M> {
             batch.changes.push((key, Some(value)));
         }
         Ok(batch)
+    }
+
+    /// Adds those readings of a message that are not stored, nor before it in the batch.
+    fn take_late(&self, late: &LateReadings, batch: &mut Batch) -> Result<(), StoreError> {
+        let readings = late.readings.iter().map(|&(at, value)| (at.millis(), value));
+        let readings: Vec<_> = readings.collect();
+        let all = Series::of(late.device, late.channel);
+        let now = batch.entries.iter().filter(|(series, ..)| all.contains(series));
+        let mut stored: Vec<_> = now.map(|&(_, at, value)| (at, value)).collect();
+        for series in all {
+            let heads = self.heads();
+            stored.extend(late::stored(&self.engine, &heads, &self.counters, series, &readings)?);
+        }
+        let series = Series::late(late.device, late.channel);
+        let fresh = late::fresh(readings, stored);
+        batch.entries.extend(fresh.into_iter().map(|(at, value)| (series, at, value)));
+        Ok(())
     }
 
     /// Seals the heads that this commit fills, and those that hold back too much.

@@ -221,7 +221,7 @@ impl Work {
                     self.readings.send_modify(|count| *count += 1);
                 }
             }
-            DeviceMessage::Button(..) => {}
+            DeviceMessage::Button(..) | DeviceMessage::Backlog(..) | DeviceMessage::Info(..) => {}
         }
         self.online.send_if_modified(|online| {
             let changed = *online != roster.online;

@@ -1,6 +1,7 @@
 //! The button, without its bounces.
 
-use crate::{fault::Fault, settings::Polarity};
+use crate::fault::Fault;
+use capteur_protocol::config::Polarity;
 use embassy_time::{Duration, Instant, Timer};
 use embedded_hal::digital::InputPin;
 use embedded_hal_async::digital::Wait;

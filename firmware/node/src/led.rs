@@ -1,6 +1,7 @@
 //! The LED, and whether it shines.
 
-use crate::{fault::Fault, settings::Polarity};
+use crate::fault::Fault;
+use capteur_protocol::config::Polarity;
 use embedded_hal::digital::{OutputPin, PinState};
 
 #[derive(Debug)]

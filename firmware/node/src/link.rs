@@ -11,16 +11,17 @@ use core::fmt::{Debug, Write as _};
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{Read, Write};
 use minimq::{
-    ConfigBuilder, Connection, Error, Op, PeerError, PubError, Publication, QoS, Session,
-    SubscriptionOptions, TopicFilter, Will,
+    ConfigBuilder, Connection, Error, Op, PeerError, PubError, Publication, QoS, ReasonCode,
+    Session, SubscriptionOptions, TopicFilter, Will,
 };
 
 /// Room for one incoming packet. The largest of the protocol, an assignment at QoS 2, has 90 bytes;
 /// the rest is for properties. The broker is told, and keeps anything larger to itself.
 const RX_LEN: usize = 256;
 
-/// Room for eight unacknowledged packets of at most 70 bytes beside the CONNECT with its will.
-const TX_LEN: usize = 768;
+/// Room for seven unacknowledged packets of at most 70 bytes and one of the backlog's 230 beside the
+/// CONNECT with its will, which keeps its own.
+const TX_LEN: usize = 1024;
 
 /// What the MQTT client works in. Lives as long as the board and is lent to each connection.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub(crate) struct Link<'s, 'b, S> {
     liveness: &'s Liveness,
     timeout: Duration,
     step: Step,
+    /// Whether the hub has said that it has no room, and nobody has asked since.
+    full: bool,
 }
 
 impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
@@ -102,7 +105,7 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
         let timeout = settings.io_timeout;
         let handshake = session.connect(Wire::new(stream, liveness));
         let connection = bounded(timeout, Step::Connect, handshake).await?;
-        Ok(Self { connection, liveness, timeout, step })
+        Ok(Self { connection, liveness, timeout, step, full: false })
     }
 
     /// Tells the link what the board is doing, for the faults to come.
@@ -165,6 +168,11 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
             // Anything that changes nothing and can be cancelled would do.
             self.subscribe([Topic::NameAssign]).await?;
         };
+        if matches!(event, Err(Error::Peer(PeerError::Rejected(ReasonCode::QuotaExceeded)))) {
+            // The connection goes on, and what was reported was heard.
+            self.full = true;
+            return Ok(None);
+        }
         let Some(message) = event.map_err(|error| fault(step, &error))? else {
             return Ok(None);
         };
@@ -176,6 +184,28 @@ impl<'s, 'b, S: Read + Write> Link<'s, 'b, S> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether the hub has just refused something because it has no room for readings.
+    pub(crate) fn take_full(&mut self) -> bool {
+        core::mem::take(&mut self.full)
+    }
+
+    /// Publishes one more message and waits until the hub has it, or until it takes too long.
+    pub(crate) async fn say_last(&mut self, message: &DeviceMessage) {
+        let timeout = self.timeout;
+        let said = async {
+            while !self.can_publish(message.topic()) {
+                self.next().await?;
+            }
+            let op = self.publish(message).await?;
+            while op.is_some_and(|op| self.is_pending(op)) {
+                self.next().await?;
+            }
+            Ok::<_, Fault>(())
+        };
+        // The connection ends either way, and its will says the same.
+        let _ = with_timeout(timeout, said).await;
     }
 
     /// Ends the connection in order: the broker forgets the will.

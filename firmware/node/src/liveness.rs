@@ -72,6 +72,11 @@ impl Liveness {
         (self.ping.get() == Ping::Asked).then(|| self.flushed.get() + self.patience)
     }
 
+    /// When something last came in.
+    pub(crate) fn heard_at(&self) -> Instant {
+        self.heard.get()
+    }
+
     fn hear(&self) {
         self.heard.set(Instant::now());
         if self.ping.get() == Ping::Asked {

@@ -1,24 +1,25 @@
-//! Starts the session, reports and obeys.
+//! Starts the session and obeys.
 
 use crate::{
     fault::{Fault, Step},
     io::{Connector, LightSensor},
     join::LINGER,
+    light::Light,
     link::{self, Link},
     liveness::Liveness,
-    node::{Node, Phase},
-    pace::Pace,
+    node::Node,
+    reports::{Reports, Sources},
+    stop::Stop,
+    supervisor::{Phase, Supervisor},
 };
-use capteur_protocol::{DeviceMessage, HubMessage, Pair, Percent, Topic};
-use embassy_futures::select::{Either3, select3};
-use embassy_time::{Duration, Instant, Timer, with_timeout};
+use capteur_protocol::{DeviceMessage, HubMessage, Pair, Topic};
+use core::future::Future;
+use embassy_futures::select::{Either3, Either4, select, select3, select4};
+use embassy_time::{Instant, Timer};
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
+use embedded_io_async::{Read, Write};
 use minimq::Op;
-
-/// How long a measurement may take. Nothing is read from the hub meanwhile, so it is much shorter
-/// than a keep-alive.
-const MEASURE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How far the session has come.
 #[derive(Debug)]
@@ -43,7 +44,15 @@ impl Stage {
     }
 }
 
-impl<C, L, B, P> Node<C, L, B, P>
+/// Why a session has come to its end without a fault.
+enum End {
+    /// The hub has assigned another pair.
+    Replaced(Pair),
+    /// The board was told to stop.
+    Stopped,
+}
+
+impl<C, L, B, P, const N: usize> Node<C, L, B, P, N>
 where
     C: Connector,
     L: OutputPin,
@@ -51,28 +60,35 @@ where
     P: LightSensor,
 {
     /// Connects with the will `name;session_id`, starts the session and keeps it until something
-    /// fails, or until the hub assigns another pair: that one is returned.
-    pub(crate) async fn serve(
+    /// fails, or until the hub assigns another pair: that one is returned. `None` when the board is
+    /// told to stop, after it has left.
+    pub(crate) async fn serve<F: Future<Output = ()>>(
         &mut self,
         pair: &Pair,
-        on_phase: &mut impl FnMut(Phase<'_>),
-    ) -> Result<Pair, Fault> {
+        supervisor: &mut impl Supervisor,
+        stop: &mut Stop<'_, F>,
+    ) -> Result<Option<Pair>, Fault> {
         let Self { connector, buffers, settings, led, button, light, backoff } = self;
         let will = DeviceMessage::Leave(pair.clone()).payload();
         let liveness = Liveness::new(settings.keep_alive);
         let mut session = link::session(buffers, settings, Some(will.as_bytes()))?;
-        let mut link =
-            Link::connect(connector, &mut session, &liveness, settings, Step::Start).await?;
+        let connecting = Link::connect(connector, &mut session, &liveness, settings, Step::Start);
+        let connected = match select3(connecting, stop.wished(), light.keep()).await {
+            Either3::First(connected) => connected,
+            Either3::Second(()) => return Ok(None),
+            Either3::Third(never) => match never {},
+        };
+        supervisor.progress();
+        let mut link = connected?;
 
         // Subscribed before the session starts: the hub may command as soon as it has.
         let mut stage =
             Stage::Subscribing(link.subscribe([Topic::NameAssign, Topic::LedCommand]).await?);
         let start_by = Instant::now() + settings.io_timeout;
-        let mut pace = Pace::new(Instant::now(), settings.light_interval);
-        // The latest state is what is due, so a burst of commands ends in one report of the last.
-        let (mut led_due, mut button_due) = (true, true);
+        let mut reports = Reports::new(settings, Instant::now());
+        let mut heard_at = liveness.heard_at();
         let mut successor: Option<(Pair, Instant)> = None;
-        let next = loop {
+        let end = loop {
             match stage {
                 Stage::Subscribing(op) if !link.is_pending(op) && successor.is_none() => {
                     stage =
@@ -83,78 +99,95 @@ where
                     link.enter(Step::Online);
                     backoff.reset();
                     button.sample()?;
-                    pace = Pace::new(Instant::now(), settings.light_interval);
-                    on_phase(Phase::Online(&pair.name));
+                    reports = Reports::new(settings, Instant::now());
+                    supervisor.phase(Phase::Online(&pair.name));
                 }
                 _ => {}
             }
             let now = Instant::now();
             if let Some((next, _)) = successor.take_if(|(_, leave_at)| now >= *leave_at) {
-                break next;
+                break End::Replaced(next);
             }
             let online = matches!(stage, Stage::Online);
             if online {
-                if led_due && link.can_publish(Topic::LedStatus) {
-                    link.publish(&DeviceMessage::Led(pair.clone(), led.is_on())).await?;
-                    led_due = false;
-                }
-                if button_due && link.can_publish(Topic::ButtonStatus) {
-                    let pressed = button.is_pressed();
-                    link.publish(&DeviceMessage::Button(pair.clone(), pressed)).await?;
-                    button_due = false;
-                }
-                if pace.is_due(now)
-                    && link.can_publish(Topic::PhotoresistorStatus)
-                    && let Some(level) = measure(light).await
-                {
-                    link.publish(&DeviceMessage::Photoresistor(pair.clone(), level)).await?;
-                }
+                let sources = Sources { led, button, light };
+                reports.send(&mut link, pair, sources, supervisor).await?;
             } else if now >= start_by {
                 return Err(Fault::TimedOut(Step::Start));
             }
 
-            let mut wake_at = if online { pace.next() } else { start_by };
-            if let Some((_, leave_at)) = &successor {
-                wake_at = wake_at.min(*leave_at);
-            }
-            // Each of the three may be cancelled; whatever publishes is not among them.
-            match select3(link.next(), button.changed(), Timer::at(wake_at)).await {
-                Either3::First(received) => match received? {
-                    Some(HubMessage::LedCommand(to, on)) if to == *pair => {
-                        led.set(on)?;
-                        led_due = true;
+            let wake_at = if online { reports.next() } else { start_by };
+            let wake_at =
+                successor.as_ref().map_or(wake_at, |(_, leave_at)| wake_at.min(*leave_at));
+            let idle = idle(wake_at, (!online).then_some(&mut *light));
+            // Each of the four may be cancelled; whatever publishes is not among them.
+            match select4(link.next(), button.changed(), stop.wished(), idle).await {
+                Either4::First(received) => {
+                    if liveness.heard_at() > heard_at {
+                        heard_at = liveness.heard_at();
+                        supervisor.progress();
+                        light.backlog.heard(heard_at);
                     }
-                    Some(HubMessage::NameAssign(to, assigned)) if to.mac() == settings.mac => {
-                        let current = successor.as_ref().map_or(pair, |(pair, _)| pair);
-                        if stage.replaces(current, &assigned) {
-                            successor = Some((assigned, Instant::now() + LINGER));
+                    if received == Err(Fault::Refused(Step::Online))
+                        && reports.is_batch_refused(&link)
+                    {
+                        light.backlog.refused(Instant::now());
+                    }
+                    let received = received?;
+                    if link.take_full() {
+                        reports.no_room(&link, &mut light.backlog);
+                    }
+                    match received {
+                        Some(HubMessage::LedCommand(to, on)) if to == *pair => {
+                            led.set(on)?;
+                            reports.led = true;
                         }
+                        Some(HubMessage::NameAssign(to, assigned)) if to.mac() == settings.mac => {
+                            let current = successor.as_ref().map_or(pair, |(pair, _)| pair);
+                            if stage.replaces(current, &assigned) {
+                                successor = Some((assigned, Instant::now() + LINGER));
+                            }
+                        }
+                        _ => {}
                     }
-                    _ => {}
-                },
-                Either3::Second(changed) => {
-                    changed?;
-                    button_due = true;
                 }
-                Either3::Third(()) => {}
+                Either4::Second(changed) => {
+                    changed?;
+                    reports.button = true;
+                }
+                Either4::Third(()) => break End::Stopped,
+                Either4::Fourth(()) => {}
             }
         };
-        link.disconnect().await;
-        Ok(next)
+        Ok(match end {
+            End::Replaced(next) => {
+                link.disconnect().await;
+                Some(next)
+            }
+            End::Stopped => {
+                link.leave(pair, &stage).await;
+                None
+            }
+        })
     }
 }
 
-/// A sensor that fails or hangs costs a reading, not the connection.
-async fn measure<P: LightSensor>(light: &mut P) -> Option<Percent> {
-    match with_timeout(MEASURE_TIMEOUT, light.percent()).await {
-        Ok(Ok(level)) => Some(level),
-        Ok(Err(error)) => {
-            log::warn!("no light reading: {error:?}");
-            None
+/// Waits; meanwhile a board that is not online yet goes on measuring.
+async fn idle<P: LightSensor, const N: usize>(until: Instant, light: Option<&mut Light<P, N>>) {
+    match light {
+        Some(light) => {
+            select(Timer::at(until), light.keep()).await;
         }
-        Err(_) => {
-            log::warn!("no light reading: the sensor does not answer");
-            None
+        None => Timer::at(until).await,
+    }
+}
+
+impl<S: Read + Write> Link<'_, '_, S> {
+    /// Leaves the session, if it was started, and ends the connection.
+    async fn leave(mut self, pair: &Pair, stage: &Stage) {
+        if !matches!(stage, Stage::Subscribing(_)) {
+            self.say_last(&DeviceMessage::Leave(pair.clone())).await;
         }
+        self.disconnect().await;
     }
 }

@@ -1,6 +1,6 @@
 //! What can be chosen about a board.
 
-use capteur_protocol::Mac;
+use capteur_protocol::{Mac, config::Polarity};
 use embassy_time::Duration;
 
 /// An MQTT keep-alive of 1 to 5 seconds: the protocol wants it strictly below 6.
@@ -22,15 +22,6 @@ impl KeepAlive {
     }
 }
 
-/// Which level of a pin means "on" or "pressed".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Polarity {
-    /// The high level.
-    ActiveHigh,
-    /// The low level, as with a button that pulls its pin to ground.
-    ActiveLow,
-}
-
 /// What can be chosen about a board.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -40,6 +31,11 @@ pub struct Settings {
     pub keep_alive: KeepAlive,
     /// From one light reading to the next.
     pub light_interval: Duration,
+    /// From one reading to the next that is kept while the hub is away, unless `light_interval` is
+    /// longer.
+    pub away_interval: Duration,
+    /// From one report of the board about itself to the next.
+    pub info_interval: Duration,
     /// How long the button's level must stand before it counts.
     pub debounce: Duration,
     /// How the LED is wired.
@@ -68,6 +64,8 @@ impl Settings {
             mac,
             keep_alive: KeepAlive::MAX,
             light_interval: Duration::from_secs(2),
+            away_interval: Duration::from_secs(10),
+            info_interval: Duration::from_secs(5 * 60),
             debounce: Duration::from_millis(25),
             led: Polarity::ActiveHigh,
             button: Polarity::ActiveLow,

@@ -16,8 +16,12 @@ pub enum ParseError {
     Name(NameError),
     /// The session id is not ten digits, a dot and six digits.
     Session,
-    /// The value is not `0` or `1`, or not a whole number from 0 to 100.
+    /// The value is not `0` or `1`, or not a whole number from 0 to 100, or not what its key asks for.
     Value,
+    /// The age of a reading is not a whole number of milliseconds below 2^32.
+    Age,
+    /// The payload is longer than its topic allows.
+    Length,
     /// Nothing of the protocol is published on this topic in this direction.
     Topic,
 }
@@ -32,6 +36,8 @@ impl ParseError {
             Self::Name(_) => "name",
             Self::Session => "session",
             Self::Value => "value",
+            Self::Age => "age",
+            Self::Length => "length",
             Self::Topic => "topic",
         }
     }
@@ -46,6 +52,8 @@ impl fmt::Display for ParseError {
             Self::Name(error) => error.fmt(f),
             Self::Session => f.write_str("the session id is not ten digits, a dot and six digits"),
             Self::Value => f.write_str("the value is out of range"),
+            Self::Age => f.write_str("an age is not a whole number of milliseconds"),
+            Self::Length => f.write_str("the payload is too long"),
             Self::Topic => f.write_str("the topic is not one of the protocol's"),
         }
     }

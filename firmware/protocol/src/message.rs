@@ -1,7 +1,9 @@
 //! Whole payloads, parsed and printed.
 
 use crate::{
+    backlog::{BACKLOG_MAX, Backlog},
     error::ParseError,
+    info::{INFO_MAX, Info},
     mac::{MAC_LEN, MacText},
     pair::{PAIR_MAX, Pair},
     topic::Topic,
@@ -12,8 +14,13 @@ use core::{
 };
 use heapless::String;
 
-/// The longest payload of the protocol, in bytes: `MAC;name;session_id`.
-pub const PAYLOAD_MAX: usize = MAC_LEN + 1 + PAIR_MAX;
+/// The longest payload that the hub sends, in bytes: `MAC;name;session_id`.
+pub const ASSIGNMENT_MAX: usize = MAC_LEN + 1 + PAIR_MAX;
+
+/// The longest payload of the protocol, in bytes: one of `photoresistor/backlog`.
+pub const PAYLOAD_MAX: usize = BACKLOG_MAX;
+
+const _: () = assert!(ASSIGNMENT_MAX <= PAYLOAD_MAX && INFO_MAX <= PAYLOAD_MAX);
 
 /// A payload, printed.
 pub type Payload = String<PAYLOAD_MAX>;
@@ -23,6 +30,9 @@ pub type Payload = String<PAYLOAD_MAX>;
 pub struct Percent(u8);
 
 impl Percent {
+    /// As bright as it gets.
+    pub const MAX: Self = Self(100);
+
     /// The level, or `None` above 100.
     pub const fn new(value: u8) -> Option<Self> {
         if value <= 100 { Some(Self(value)) } else { None }
@@ -55,6 +65,7 @@ impl fmt::Display for Percent {
 
 /// What a board says to the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nothing to box in, and there is one at a time")]
 pub enum DeviceMessage {
     /// `state/join` with a MAC: open a new session for me.
     Join(MacText),
@@ -68,6 +79,10 @@ pub enum DeviceMessage {
     Button(Pair, bool),
     /// `photoresistor/status`: this much light.
     Photoresistor(Pair, Percent),
+    /// `photoresistor/backlog`: this much light, so long ago.
+    Backlog(Pair, Backlog),
+    /// `state/info`: this is what I am, and how I do.
+    Info(Pair, Info),
 }
 
 impl DeviceMessage {
@@ -90,6 +105,17 @@ impl DeviceMessage {
                 let [name, session, value] = fields(text)?;
                 Ok(Self::Photoresistor(Pair::from_fields(name, session)?, value.parse()?))
             }
+            Topic::PhotoresistorBacklog => {
+                let (pair, readings) = pair_and_rest(text)?;
+                if text.len() > BACKLOG_MAX {
+                    return Err(ParseError::Length);
+                }
+                Ok(Self::Backlog(pair, readings.parse()?))
+            }
+            Topic::Info => {
+                let (pair, facts) = pair_and_rest(text)?;
+                Ok(Self::Info(pair, facts.parse()?))
+            }
             Topic::LedCommand | Topic::NameAssign => Err(ParseError::Topic),
         }
     }
@@ -102,6 +128,8 @@ impl DeviceMessage {
             Self::Led(..) => Topic::LedStatus,
             Self::Button(..) => Topic::ButtonStatus,
             Self::Photoresistor(..) => Topic::PhotoresistorStatus,
+            Self::Backlog(..) => Topic::PhotoresistorBacklog,
+            Self::Info(..) => Topic::Info,
         }
     }
 
@@ -113,7 +141,9 @@ impl DeviceMessage {
             | Self::Leave(pair)
             | Self::Led(pair, _)
             | Self::Button(pair, _)
-            | Self::Photoresistor(pair, _) => Some(pair),
+            | Self::Photoresistor(pair, _)
+            | Self::Backlog(pair, _)
+            | Self::Info(pair, _) => Some(pair),
         }
     }
 
@@ -126,6 +156,8 @@ impl DeviceMessage {
                 print(format_args!("{pair};{}", u8::from(*on)))
             }
             Self::Photoresistor(pair, level) => print(format_args!("{pair};{level}")),
+            Self::Backlog(pair, readings) => print(format_args!("{pair};{readings}")),
+            Self::Info(pair, info) => print(format_args!("{pair}{info}")),
         }
     }
 }
@@ -186,6 +218,13 @@ fn fields<const N: usize>(text: &str) -> Result<[&str; N], ParseError> {
         *field = rest.next().ok_or(ParseError::FieldCount)?;
     }
     if rest.next().is_some() { Err(ParseError::FieldCount) } else { Ok(fields) }
+}
+
+/// Splits a payload into its pair and all that follows, which may be nothing.
+fn pair_and_rest(text: &str) -> Result<(Pair, &str), ParseError> {
+    let (name, rest) = text.split_once(';').ok_or(ParseError::FieldCount)?;
+    let (session, rest) = rest.split_once(';').unwrap_or((rest, ""));
+    Ok((Pair::from_fields(name, session)?, rest))
 }
 
 fn pair_and_switch(text: &str) -> Result<(Pair, bool), ParseError> {

@@ -21,6 +21,11 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// How many bytes it takes in a payload.
+    pub(crate) fn len(&self) -> usize {
+        self.name.as_str().len() + 1 + SESSION_LEN
+    }
+
     /// Reads the two fields of a pair.
     ///
     /// # Errors

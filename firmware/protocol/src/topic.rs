@@ -1,4 +1,7 @@
-//! The seven channels of the protocol, and who may publish on them.
+//! The channels of the protocol, and who may publish on them.
+//!
+//! Seven are the customer's. Two are additions that no firmware has to make use of:
+//! `photoresistor/backlog` and `state/info`.
 
 use crate::error::ParseError;
 use core::{fmt, str::FromStr};
@@ -14,6 +17,10 @@ pub enum Topic {
     ButtonStatus,
     /// `photoresistor/status`: a light level in percent. QoS 0.
     PhotoresistorStatus,
+    /// `photoresistor/backlog`: light levels of the time when the hub was away. QoS 1.
+    PhotoresistorBacklog,
+    /// `state/info`: a board tells about itself. QoS 0.
+    Info,
     /// `state/join`: a board asks for a session, or starts one. QoS 2.
     Join,
     /// `state/leave`: a board leaves, by itself or by its will. QoS 2.
@@ -23,8 +30,8 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// All seven, in the order of the protocol's text.
-    pub const ALL: [Self; 7] = [
+    /// All of them: the customer's in the order of the protocol's text, then the additions.
+    pub const ALL: [Self; 9] = [
         Self::LedCommand,
         Self::LedStatus,
         Self::ButtonStatus,
@@ -32,6 +39,8 @@ impl Topic {
         Self::Join,
         Self::Leave,
         Self::NameAssign,
+        Self::PhotoresistorBacklog,
+        Self::Info,
     ];
 
     /// The MQTT topic name.
@@ -41,6 +50,8 @@ impl Topic {
             Self::LedStatus => "led/status",
             Self::ButtonStatus => "button/status",
             Self::PhotoresistorStatus => "photoresistor/status",
+            Self::PhotoresistorBacklog => "photoresistor/backlog",
+            Self::Info => "state/info",
             Self::Join => "state/join",
             Self::Leave => "state/leave",
             Self::NameAssign => "state/nameAssign",
@@ -50,8 +61,8 @@ impl Topic {
     /// The quality of service that the protocol recommends: 0, 1 or 2.
     pub const fn qos(self) -> u8 {
         match self {
-            Self::ButtonStatus | Self::PhotoresistorStatus => 0,
-            Self::LedCommand | Self::LedStatus => 1,
+            Self::ButtonStatus | Self::PhotoresistorStatus | Self::Info => 0,
+            Self::LedCommand | Self::LedStatus | Self::PhotoresistorBacklog => 1,
             Self::Join | Self::Leave | Self::NameAssign => 2,
         }
     }

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use capteur_protocol::{
-    DeviceMessage, HubMessage, Mac, MacText, Name, NameError, PAIR_MAX, PAYLOAD_MAX, Pair,
-    ParseError, Percent, SessionId, Topic,
+    Aged, Backlog, DeviceMessage, HubMessage, Info, Mac, MacText, Name, NameError, PAIR_MAX,
+    PAYLOAD_MAX, Pair, ParseError, Percent, SessionId, Topic, Word,
+    backlog::{BACKLOG_MAX, READINGS_MAX},
+    info::INFO_MAX,
+    message::ASSIGNMENT_MAX,
 };
 use proptest::prelude::*;
 
@@ -27,6 +30,38 @@ fn pair() -> impl Strategy<Value = Pair> {
     })
 }
 
+fn aged() -> impl Strategy<Value = Aged> {
+    (prop_oneof![any::<u32>(), 0..20_u32], 0..=100_u8)
+        .prop_map(|(age_ms, level)| Aged { age_ms, level: Percent::new(level).expect("in range") })
+}
+
+fn backlog() -> impl Strategy<Value = (Pair, Backlog)> {
+    (pair(), prop::collection::vec(aged(), 1..60)).prop_map(|(pair, readings)| {
+        let backlog = Backlog::gather(&pair, readings).expect("one fits");
+        (pair, backlog)
+    })
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    "[!-:<-~]{1,24}".prop_map(|text| text.parse().expect("a word"))
+}
+
+fn info() -> impl Strategy<Value = Info> {
+    use prop::option::of;
+    let texts = (of(word()), of(word()), of(word()));
+    (texts, of(any::<i8>()), of(any::<u32>()), of(any::<u32>()), of(any::<u32>())).prop_map(
+        |((firmware, chip, reset), rssi, uptime_s, free_heap, lost)| Info {
+            firmware,
+            chip,
+            reset,
+            rssi,
+            uptime_s,
+            free_heap,
+            lost,
+        },
+    )
+}
+
 fn device_message() -> impl Strategy<Value = DeviceMessage> {
     prop_oneof![
         mac().prop_map(DeviceMessage::Join),
@@ -38,6 +73,8 @@ fn device_message() -> impl Strategy<Value = DeviceMessage> {
             pair,
             Percent::new(level).expect("in range")
         )),
+        backlog().prop_map(|(pair, backlog)| DeviceMessage::Backlog(pair, backlog)),
+        (pair(), info()).prop_map(|(pair, info)| DeviceMessage::Info(pair, info)),
     ]
 }
 
@@ -52,7 +89,7 @@ fn hub_message() -> impl Strategy<Value = HubMessage> {
 fn payload_like() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         any::<Vec<u8>>(),
-        "[0-9a-fA-F:;.+é-]{0,70}".prop_map(String::into_bytes),
+        "[0-9a-fA-F:;.,=+é-]{0,70}".prop_map(String::into_bytes),
         (device_message(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
             |(message, index, byte)| {
                 let mut payload = message.payload().into_bytes().to_vec();
@@ -92,6 +129,23 @@ proptest! {
                 let printed = message.payload();
                 prop_assert_eq!(printed.as_bytes(), payload.as_slice());
             }
+        }
+    }
+
+    #[test]
+    fn a_backlog_message_takes_as_many_readings_as_fit(
+        pair in pair(),
+        readings in prop::collection::vec(aged(), 0..60),
+    ) {
+        let gathered = Backlog::gather(&pair, readings.iter().copied());
+        let taken = gathered.as_ref().map_or(0, |backlog| backlog.readings().len());
+        prop_assert_eq!(taken == 0, readings.is_empty());
+        let Some(backlog) = gathered else { return Ok(()) };
+        prop_assert_eq!(backlog.readings(), &readings[..taken]);
+        let payload = DeviceMessage::Backlog(pair, backlog).payload();
+        prop_assert!(payload.len() <= BACKLOG_MAX);
+        if let Some(next) = readings.get(taken) {
+            prop_assert!(payload.len() + 1 + next.to_string().len() > BACKLOG_MAX);
         }
     }
 
@@ -150,7 +204,70 @@ fn the_longest_payload_fits_exactly() {
     assert_eq!(pair.to_string().len(), PAIR_MAX);
     assert_eq!(PAIR_MAX + 1, 48, "the customer's buffer, with its trailing zero");
     let assignment = HubMessage::NameAssign(Mac([255; 6]).into(), pair);
-    assert_eq!(assignment.payload().len(), PAYLOAD_MAX);
+    assert_eq!(assignment.payload().len(), ASSIGNMENT_MAX);
+}
+
+#[test]
+fn the_longest_additions_fit_too() {
+    let pair = Pair { name: "n".repeat(29).parse().unwrap(), session: SessionId::MAX };
+    let word: Word = "w".repeat(24).parse().unwrap();
+    let info = Info {
+        firmware: Some(word.clone()),
+        chip: Some(word.clone()),
+        reset: Some(word),
+        rssi: Some(-128),
+        uptime_s: Some(u32::MAX),
+        free_heap: Some(u32::MAX),
+        lost: Some(u32::MAX),
+    };
+    let payload = DeviceMessage::Info(pair, info).payload();
+    assert_eq!(payload.len(), INFO_MAX);
+    const { assert!(INFO_MAX <= PAYLOAD_MAX) };
+    let short = Pair { name: "n".parse().unwrap(), session: SessionId::MAX };
+    let reading = Aged { age_ms: 0, level: Percent::new(0).unwrap() };
+    let full = Backlog::gather(&short, [reading; READINGS_MAX + 1]).unwrap();
+    assert_eq!(full.readings().len(), READINGS_MAX);
+    // As many readings as the smallest take, and one byte too long in all.
+    let entries = ";00,0".repeat(READINGS_MAX);
+    let payload = format!("{short}{entries}");
+    assert!(payload.len() > BACKLOG_MAX);
+    let read = DeviceMessage::parse(Topic::PhotoresistorBacklog, payload.as_bytes());
+    assert_eq!(read, Err(ParseError::Length));
+}
+
+#[test]
+fn a_backlog_and_an_info_look_like_this() {
+    let pair = Pair::from_fields("capteur01", "1743946777.603371").unwrap();
+    let level = |level| Percent::new(level).unwrap();
+    let readings =
+        [Aged { age_ms: 61_000, level: level(58) }, Aged { age_ms: 1000, level: level(7) }];
+    let backlog = Backlog::gather(&pair, readings).unwrap();
+    let message = DeviceMessage::Backlog(pair.clone(), backlog);
+    assert_eq!(message.payload(), "capteur01;1743946777.603371;61000,58;1000,7");
+    assert_eq!((message.topic().as_str(), message.topic().qos()), ("photoresistor/backlog", 1));
+
+    let info = Info {
+        firmware: Some("0.1.0".parse().unwrap()),
+        chip: Some("esp32c3".parse().unwrap()),
+        rssi: Some(-61),
+        uptime_s: Some(86_400),
+        ..Info::default()
+    };
+    let message = DeviceMessage::Info(pair.clone(), info.clone());
+    let payload = "capteur01;1743946777.603371;fw=0.1.0;chip=esp32c3;rssi=-61;up=86400";
+    assert_eq!(message.payload(), payload);
+    assert_eq!((message.topic().as_str(), message.topic().qos()), ("state/info", 0));
+    // Firmware to come may tell more, in any order.
+    let newer =
+        "capteur01;1743946777.603371;cpu=160;up=86400;rssi=-61;chip=esp32c3;mood=a=b;fw=0.1.0";
+    assert_eq!(
+        DeviceMessage::parse(Topic::Info, newer.as_bytes()),
+        Ok(DeviceMessage::Info(pair.clone(), info))
+    );
+    assert_eq!(
+        DeviceMessage::parse(Topic::Info, b"capteur01;1743946777.603371"),
+        Ok(DeviceMessage::Info(pair, Info::default()))
+    );
 }
 
 #[test]
@@ -188,6 +305,33 @@ fn faults_are_named_from_left_to_right() {
         assert_eq!(fault(Topic::PhotoresistorStatus, payload.as_bytes()), ParseError::Value);
     }
     assert_eq!(fault(Topic::LedCommand, b"a;1743946777.603371;1"), ParseError::Topic);
+    for (readings, error) in [
+        ("", ParseError::FieldCount),
+        ("5", ParseError::FieldCount),
+        ("5,50;", ParseError::FieldCount),
+        ("5,50;;6,50", ParseError::FieldCount),
+        (",50", ParseError::Age),
+        ("+5,50", ParseError::Age),
+        ("-5,50", ParseError::Age),
+        ("4294967296,50", ParseError::Age),
+        ("5,101", ParseError::Value),
+        ("5,50,50", ParseError::Value),
+    ] {
+        let payload = format!("a;1743946777.603371;{readings}");
+        assert_eq!(fault(Topic::PhotoresistorBacklog, payload.as_bytes()), error, "{readings}");
+    }
+    for (facts, error) in [
+        ("fw", ParseError::FieldCount),
+        ("fw=", ParseError::Value),
+        ("fw=one two", ParseError::Value),
+        ("chip=a-name-of-twenty-five-bytes", ParseError::Value),
+        ("rssi=-129", ParseError::Value),
+        ("up=-1", ParseError::Value),
+        ("heap=4294967296", ParseError::Value),
+    ] {
+        let payload = format!("a;1743946777.603371;{facts}");
+        assert_eq!(fault(Topic::Info, payload.as_bytes()), error, "{facts}");
+    }
 }
 
 #[test]

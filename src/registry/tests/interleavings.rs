@@ -5,7 +5,7 @@ use crate::{
     model::{CommandId, CommandState, DeviceState},
     registry::messages::is_reading,
 };
-use capteur_protocol::{Name, Percent, SessionId};
+use capteur_protocol::{Name, SessionId};
 use proptest::{collection::vec, prelude::*};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -33,6 +33,10 @@ enum Op {
     /// A leave, also of a connection that has ended: a will.
     Leave(usize, Which, bool),
     Read(usize, Which, Channel, u8, bool),
+    /// Readings of a backlog, of this age in milliseconds.
+    HandIn(usize, Which, u32),
+    /// A board tells about itself: how strong its signal is, and its firmware.
+    Tell(usize, Which, i8, bool),
     /// A connection ends.
     End(usize),
     /// The hub takes in what waits.
@@ -73,6 +77,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (connection, which(), any::<bool>()).prop_map(|(c, p, q)| Op::Leave(c, p, q)),
         8 => (connection, which(), channel, 0..2_u8, any::<bool>())
             .prop_map(|(c, p, channel, v, q)| Op::Read(c, p, channel, v, q)),
+        2 => (connection, which(), 0..4_000_000_000_u32).prop_map(|(c, p, age)| Op::HandIn(c, p, age)),
+        2 => (connection, which(), any::<i8>(), any::<bool>())
+            .prop_map(|(c, p, rssi, new)| Op::Tell(c, p, rssi, new)),
         2 => connection.prop_map(Op::End),
         12 => (1..4_usize).prop_map(Op::Hear),
         8 => Just(Op::Commit),
@@ -186,6 +193,17 @@ impl World {
                     }
                 });
             }
+            Op::HandIn(at, which, age_ms) => self.send_pair(at, false, which, true, |pair| {
+                let level = Percent::new(50).unwrap();
+                let backlog = Backlog::gather(&pair, [Aged { age_ms, level }]).unwrap();
+                DeviceMessage::Backlog(pair, backlog)
+            }),
+            Op::Tell(at, which, rssi, new) => self.send_pair(at, false, which, false, |pair| {
+                let firmware = new.then(|| "0.2.0".parse().unwrap());
+                let info =
+                    capteur_protocol::Info { firmware, rssi: Some(rssi), ..Default::default() };
+                DeviceMessage::Info(pair, info)
+            }),
             Op::End(at) => {
                 if let Some((origin, _)) = self.speaker(at, false) {
                     self.end(origin.connection);
@@ -367,9 +385,11 @@ impl World {
             state.message(&message, &origin, ack, turn);
         });
         let changed = effects.iter().any(|effect| !matches!(effect, Effect::Settle(..)));
+        // What these do may be to be heard of, and nothing more.
+        let quiet = matches!(message, DeviceMessage::Backlog(..) | DeviceMessage::Info(..));
         match speaker {
             Some(None) => assert!(!changed, "a stale pair has changed something: {effects:?}"),
-            Some(Some(_)) if !changed => {
+            Some(Some(_)) if !changed && !quiet => {
                 assert!(settled.is_none_or(|(verdict, _)| verdict == Verdict::NotAuthorized));
             }
             _ => {}
@@ -377,7 +397,9 @@ impl World {
         let unrecorded = !self.bench.state.recording && is_reading(&message);
         if unrecorded {
             self.unrecorded |= changed;
-            let reading = |effect: &Effect| matches!(effect, Effect::Store(Change::Reading(_), _));
+            let reading = |effect: &Effect| {
+                matches!(effect, Effect::Store(Change::Reading(_) | Change::Late(_), _))
+            };
             assert!(!effects.iter().any(reading), "there is no room: {effects:?}");
         }
         if changed {
@@ -399,13 +421,19 @@ impl World {
                 assert!(!unrecorded, "acknowledged and not stored");
                 assert!(stores(&effects).iter().any(|(_, urgency)| *urgency == Urgency::Now));
             }
-            Some((Verdict::QuotaExceeded, When::AtOnce)) => assert!(changed && unrecorded),
+            Some((Verdict::QuotaExceeded, When::AtOnce)) => {
+                assert!((changed || quiet) && unrecorded);
+            }
             Some((_, When::AtOnce)) => assert!(!changed),
             Some(other) => panic!("{other:?}"),
             None => assert_eq!(ack, None),
         }
-        if !changed {
+        if !changed && !(quiet && speaker.flatten().is_some()) {
             assert_eq!(self.bench.state.devices(), before);
+        }
+        if matches!(message, DeviceMessage::Backlog(..)) {
+            let channels = |devices: Vec<Device>| devices.into_iter().map(|device| device.channels);
+            assert!(channels(self.bench.state.devices()).eq(channels(before)), "late is not last");
         }
     }
 
@@ -574,9 +602,12 @@ impl World {
                 assert_eq!((record.mac, &record.session), (device.mac, &None));
                 assert_eq!((&record.offered, record.replaced), (&Vec::new(), None));
             }
-            // A sign of life that changes nothing else is not told.
+            // A sign of life that changes nothing else is not told, nor is how strong a signal is.
             let followed = &self.followed[&device.mac];
-            let told = Device { last_seen: device.last_seen, ..followed.clone() };
+            let mut told = Device { last_seen: device.last_seen, ..followed.clone() };
+            if let (Some(told), Some(info)) = (&mut told.info, &device.info) {
+                told.rssi = info.rssi;
+            }
             assert_eq!(*device, told, "who follows the stream knows the state");
             if device.state == DeviceState::Online {
                 assert_eq!(device.left_at, None);

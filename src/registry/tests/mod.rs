@@ -1,5 +1,6 @@
 //! The state machine on a bench: a store that remembers, and a world that writes everything down.
 
+mod additions;
 mod interleavings;
 mod replacements;
 mod rulings;
@@ -12,12 +13,12 @@ use crate::{
     broker::{Ack, ConnectionId, Identity, Origin, Verdict},
     config::{self, Adoption},
     model::{
-        Channel, ChannelState, Command, Device, DeviceId, DeviceKey, DeviceRecord, Event, LogKind,
-        Marks, Reading, Timestamp,
+        Channel, ChannelState, Command, Device, DeviceId, DeviceKey, DeviceRecord, Event,
+        LateReadings, LogKind, Marks, Reading, Timestamp,
     },
     store::{Change, Contents, Urgency},
 };
-use capteur_protocol::{DeviceMessage, HubMessage, Mac, MacText, Pair};
+use capteur_protocol::{Aged, Backlog, DeviceMessage, HubMessage, Mac, MacText, Pair, Percent};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long a command waits on the bench.
@@ -30,6 +31,7 @@ struct Disk {
     marks: Marks,
     last: BTreeMap<(DeviceId, Channel), ChannelState>,
     readings: Vec<Reading>,
+    late: Vec<Reading>,
     log: Vec<(DeviceId, LogKind)>,
 }
 
@@ -45,6 +47,7 @@ impl Disk {
                 self.devices.remove(id);
                 self.last.retain(|(device, _), _| device != id);
                 self.readings.retain(|reading| reading.device != *id);
+                self.late.retain(|reading| reading.device != *id);
                 self.log.retain(|(device, _)| device != id);
             }
             Change::PutMarks(marks) => self.marks = *marks,
@@ -54,6 +57,13 @@ impl Disk {
                 let last = self.last.get(&key).copied();
                 self.last.insert(key, ChannelState::updated(last, reading.value, reading.at));
                 self.readings.push(*reading);
+            }
+            Change::Late(late) => {
+                assert!(self.devices.contains_key(&late.device), "late readings of no device");
+                let LateReadings { device, channel, ref readings } = *late;
+                let late =
+                    readings.iter().map(|&(at, value)| Reading { device, channel, value, at });
+                self.late.extend(late);
             }
             Change::Log(id, entry) => {
                 assert!(self.devices.contains_key(id), "a log line of no device");
@@ -230,6 +240,15 @@ impl Bench {
 
     fn push(&mut self, origin: &Origin, pair: &Pair, pushed: bool) -> Verdict {
         self.say(origin, &DeviceMessage::Button(pair.clone(), pushed))
+    }
+
+    /// Readings of a backlog: age in ms and level.
+    fn hand_in(&mut self, origin: &Origin, pair: &Pair, readings: &[(u32, u8)]) -> Verdict {
+        let readings = readings
+            .iter()
+            .map(|&(age_ms, level)| Aged { age_ms, level: Percent::new(level).unwrap() });
+        let backlog = Backlog::gather(pair, readings).expect("readings");
+        self.say(origin, &DeviceMessage::Backlog(pair.clone(), backlog))
     }
 
     /// The whole dance: MAC on one connection, pair on the next. Returns that and the pair.

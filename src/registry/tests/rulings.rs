@@ -5,7 +5,7 @@ use crate::{
     model::{CommandState, DeviceState, SESSIONS_OPEN_MAX},
     registry::{commands::PENDING_MAX, error::DeviceError},
 };
-use capteur_protocol::{Name, ParseError, Percent};
+use capteur_protocol::{Name, ParseError};
 
 const A: &str = "61:EC:ED:3B:25:B1";
 const B: &str = "61:EC:ED:3B:25:B2";

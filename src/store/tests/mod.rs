@@ -1,6 +1,7 @@
 //! The store as a whole, on real files.
 
 mod conditions;
+mod late;
 mod years;
 
 use super::{

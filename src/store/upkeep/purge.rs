@@ -2,7 +2,7 @@
 
 use super::{STEP_MAX, Turn};
 use crate::{
-    model::{Channel, DeviceId, Width},
+    model::{DeviceId, Width},
     store::{
         engine::Medium,
         error::StoreError,
@@ -63,8 +63,7 @@ impl Purge {
 
 /// Where in the tree a device has values, but for its record, its tombstone and frames.
 fn ranges(device: DeviceId) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-    let series = Channel::ALL.map(|channel| Series::new(device, channel));
-    let values = series.into_iter().flat_map(|series| {
+    let values = Series::all(device).flat_map(|series| {
         let next = Series::from_number(series.number() + 1);
         let chunk = |series| key::chunk(Chunk { series, first: i64::MIN, through: 0, part: 0 });
         [

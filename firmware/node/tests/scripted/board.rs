@@ -4,8 +4,8 @@ use crate::{
     air::{Broken, End, Port},
     clock, world,
 };
-use capteur_node::{Connector, LightSensor, Node, Peripherals, Phase, Settings};
-use capteur_protocol::{Mac, Percent};
+use capteur_node::{Connector, LightSensor, Node, Peripherals, Phase, Settings, Supervisor};
+use capteur_protocol::{Info, Mac, Percent};
 use embedded_hal::digital::{ErrorType, InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use std::{
@@ -13,7 +13,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     rc::Rc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 pub(crate) const MAC: Mac = Mac([0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1]);
@@ -29,9 +29,24 @@ pub(crate) struct Pins {
     pub(crate) light: Rc<Cell<Option<u8>>>,
     /// When the board came to be in each phase, in milliseconds.
     pub(crate) phases: Rc<RefCell<Vec<(u64, String)>>>,
+    /// When the board said that it has got somewhere, in milliseconds.
+    pub(crate) progress: Rc<RefCell<Vec<u64>>>,
+    /// What the board tells about itself.
+    pub(crate) info: Rc<RefCell<Option<Info>>>,
+    stop: Rc<Stop>,
+    /// Whether the board has stopped.
+    pub(crate) stopped: Rc<Cell<bool>>,
 }
 
 impl Pins {
+    /// Tells the board to stop.
+    pub(crate) fn stop(&self) {
+        self.stop.wished.set(true);
+        if let Some(waker) = self.stop.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
     /// Pulls the button's pin to ground, or lets go.
     pub(crate) fn set_pressed(&self, pressed: bool) {
         self.button.low.set(pressed);
@@ -57,6 +72,10 @@ pub(crate) fn play_with<T, F: Future<Output = T>>(
         button: Rc::new(ButtonPin { low: Cell::new(false), waker: RefCell::default() }),
         light: Rc::new(Cell::new(Some(58))),
         phases: Rc::default(),
+        progress: Rc::default(),
+        info: Rc::default(),
+        stop: Rc::default(),
+        stopped: Rc::default(),
     };
     let peripherals = Peripherals {
         led: Led(Rc::clone(&pins.led)),
@@ -64,14 +83,45 @@ pub(crate) fn play_with<T, F: Future<Output = T>>(
         light: Light(Rc::clone(&pins.light)),
     };
     let mut node = Node::new(Knock(port.clone()), peripherals, settings, 7);
-    let phases = Rc::clone(&pins.phases);
+    let watch = pins.clone();
     let board = async move {
-        node.run(|phase: Phase<'_>| {
-            phases.borrow_mut().push((clock::now_ms(), format!("{phase:?}")));
-        })
-        .await;
+        let stop = Rc::clone(&watch.stop);
+        let wish = poll_fn(move |cx| stop.poll(cx));
+        let stopped = Rc::clone(&watch.stopped);
+        node.run_until(watch, wish).await;
+        stopped.set(true);
     };
     world::play(board, story(port, pins))
+}
+
+impl Supervisor for Pins {
+    fn phase(&mut self, phase: Phase<'_>) {
+        self.phases.borrow_mut().push((clock::now_ms(), format!("{phase:?}")));
+    }
+
+    fn progress(&mut self) {
+        self.progress.borrow_mut().push(clock::now_ms());
+    }
+
+    fn info(&mut self) -> Option<Info> {
+        self.info.borrow().clone()
+    }
+}
+
+#[derive(Default)]
+struct Stop {
+    wished: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Stop {
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.wished.get() {
+            return Poll::Ready(());
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
 }
 
 struct Knock(Port);

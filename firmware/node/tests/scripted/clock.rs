@@ -29,6 +29,11 @@ impl Driver for VirtualTime {
 
 embassy_time_driver::time_driver_impl!(static DRIVER: VirtualTime = VirtualTime);
 
+/// Sets the time, before anybody has looked at it.
+pub(crate) fn begin_at(ms: u64) {
+    NOW.set(embassy_time::Duration::from_millis(ms).as_ticks());
+}
+
 /// Moves time on to the next moment that somebody waits for, and wakes them. False if nobody waits.
 pub(crate) fn advance() -> bool {
     let next = TIMERS.with_borrow_mut(BTreeMap::pop_first);

@@ -36,6 +36,10 @@ pub(crate) struct Peer {
     next_id: u16,
     /// What the hub answers to QoS 1 publications.
     pub(crate) puback: PubAckReason,
+    /// What the hub answers to a backlog, where that is something else.
+    pub(crate) backlog_puback: Option<PubAckReason>,
+    /// Whether the hub leaves backlogs unacknowledged.
+    pub(crate) forgets_backlogs: bool,
     /// What the hub answers to SUBSCRIBE.
     pub(crate) suback: Option<SubscribeReasonCode>,
     /// Publications at QoS 1 and 2 that the hub keeps the board waiting for, if it does so.
@@ -50,6 +54,8 @@ impl Peer {
             buffer: BytesMut::new(),
             next_id: 0,
             puback: PubAckReason::Success,
+            backlog_puback: None,
+            forgets_backlogs: false,
             suback: None,
             withheld: None,
         }
@@ -105,9 +111,17 @@ impl Peer {
                 }
                 Some(Packet::Publish(publish)) => {
                     assert!(!publish.retain && !publish.dup);
+                    let usual = self.puback;
+                    let is_backlog = publish.topic == "photoresistor/backlog";
                     match &mut self.withheld {
                         Some(withheld) => withheld.push((publish.pkid, publish.qos)),
-                        None => self.acknowledge(publish.pkid, publish.qos).await,
+                        None if is_backlog && self.forgets_backlogs => {}
+                        None => {
+                            self.puback =
+                                self.backlog_puback.filter(|_| is_backlog).unwrap_or(usual);
+                            self.acknowledge(publish.pkid, publish.qos).await;
+                            self.puback = usual;
+                        }
                     }
                     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                     return Did::Publish(text(&publish.topic), publish.qos, text(&publish.payload));
