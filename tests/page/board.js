@@ -49,6 +49,11 @@ export class Board {
     return this.#client.publishAsync('led/status', `${this.#pair};${on ? 1 : 0}`, { qos: 1 });
   }
 
+  /** Says what it is, as `key=value;…`. */
+  tell(facts) {
+    return this.#client.publishAsync('state/info', `${this.#pair};${facts}`);
+  }
+
   /** Leaves as the protocol asks. */
   async leave() {
     await this.#client.publishAsync('state/leave', this.#pair, { qos: 2 });

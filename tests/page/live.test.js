@@ -56,6 +56,20 @@ story('a press is seen, and its release', {}, async (scene) => {
   await row.getByText('just now').waitFor();
 });
 
+story('what a board tells about itself is behind a line that stays open', {}, async (scene) => {
+  const board = await scene.board();
+  const page = await scene.open();
+  const shown = await presence(page, 'online');
+  assert.equal(await shown.locator('.info').count(), 0);
+  await board.tell('fw=0.1.0;chip=esp32c3;reset=power-on;rssi=-61;up=7300;lost=0');
+  await shown.getByText('About this board').click();
+  const facts = shown.locator('.info dd');
+  assert.deepEqual(await facts.allTextContents(), ['0.1.0', 'esp32c3', 'power-on', '-61 dBm', '2 hr']);
+  await board.tell('fw=0.1.0;chip=esp32c3;reset=watchdog;rssi=-61;up=5;lost=3');
+  await shown.getByText('watchdog').waitFor();
+  await shown.getByText('Readings lost').waitFor();
+});
+
 story('the light level moves, and begins with what was before the page', {}, async (scene) => {
   const board = await scene.board();
   for (const percent of [10, 20]) await board.light(percent);
