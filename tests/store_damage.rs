@@ -214,23 +214,6 @@ impl Copy {
             .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap."))
             .collect()
     }
-
-    /// Every file and its content.
-    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        fn add(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    add(&path, files);
-                } else {
-                    files.insert(path.clone(), fs::read(&path).unwrap());
-                }
-            }
-        }
-        let mut files = BTreeMap::new();
-        add(self.path(), &mut files);
-        files
-    }
 }
 
 /// What a store was found to hold.
@@ -633,10 +616,10 @@ fn what_a_recovery_can_not_help_is_refused_and_nothing_is_touched() {
     copy.change("FORMAT", |bytes| {
         *bytes = b"engine: sled\nversion: 0.34.7\nschema: 99\n".to_vec();
     });
-    let before = copy.files();
+    let before = files(copy.path());
     let error = Store::open(copy.path(), &options()).unwrap_err();
     assert!(matches!(error, StoreError::Format { .. }), "{error}");
-    assert!(copy.files() == before);
+    assert!(files(copy.path()) == before);
 
     // A second process, while a first one has it.
     let copy = Copy::of("closed");
@@ -667,8 +650,22 @@ const REACHED: i32 = 77;
 
 #[test]
 fn a_full_disk_is_refused_and_the_store_recovers_when_there_is_room() {
+    on_a_disk_of_its_own(
+        "a_full_disk_is_refused_and_the_store_recovers_when_there_is_room",
+        full_disk,
+    );
+}
+
+#[test]
+fn a_read_only_folder_is_refused_and_nothing_in_it_touched() {
+    on_a_disk_of_its_own("a_read_only_folder_is_refused_and_nothing_in_it_touched", read_only);
+}
+
+/// Runs this program's test of that name once more, on a small disk, where it calls `check` with the
+/// folder of the originals.
+fn on_a_disk_of_its_own(name: &str, check: impl FnOnce(&Path)) {
     if let Some(folder) = std::env::var_os(CHILD) {
-        full_disk(Path::new(&folder));
+        check(Path::new(&folder));
         std::process::exit(REACHED);
     }
     let originals = ORIGINALS.dir.path();
@@ -678,8 +675,7 @@ fn a_full_disk_is_refused_and_the_store_recovers_when_there_is_room() {
             .args(["-c", script, "sh"])
             .arg(disk.path())
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "--test-threads=1"])
-            .arg("a_full_disk_is_refused_and_the_store_recovers_when_there_is_room")
+            .args(["--exact", "--nocapture", "--test-threads=1", name])
             .env(CHILD, originals)
             .env("DISK", disk.path())
             .env("KIND", kind)
@@ -692,7 +688,45 @@ fn a_full_disk_is_refused_and_the_store_recovers_when_there_is_room() {
     assert!(reached, "no way to limit a disk works here");
 }
 
-/// Runs on a disk of its own, or with a limit to the length of files.
+fn read_only(originals: &Path) {
+    let disk = PathBuf::from(std::env::var_os("DISK").unwrap());
+    if std::env::var("KIND").unwrap() == "limited" {
+        // Nothing can be mounted here. This is read-only for everybody.
+        let error = Store::open(Path::new("/proc/capteur/store"), &options()).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        return;
+    }
+    let path = disk.join("store");
+    copy(&originals.join("killed"), &path);
+    let before = files(&path);
+    let remount = |how: &str| {
+        let status = Command::new("mount").args(["-o", how]).arg(&disk).status().unwrap();
+        assert!(status.success(), "{how}: {status}");
+    };
+    remount("remount,ro");
+    let error = Store::open(&path, &options()).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert!(files(&path) == before, "something was written");
+    remount("remount,rw");
+    let outcome = examine(&path, "writable again");
+    assert_eq!((outcome.missing, outcome.recovery), (0, None));
+}
+
+/// Every file below a folder, with its content.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
 fn full_disk(originals: &Path) {
     let disk = PathBuf::from(std::env::var_os("DISK").unwrap());
     let path = disk.join("store");
