@@ -62,7 +62,7 @@ pub struct Device {
     #[schema(value_type = Object)]
     pub channels: Channels,
     /// What it told about itself in this session; `null` where its firmware doesn't.
-    pub info: Option<Info>,
+    pub info: Option<Box<Info>>,
     /// The board that was replaced; only there while that can be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

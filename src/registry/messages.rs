@@ -331,8 +331,9 @@ impl State {
         self.is_alive(id, pair, origin, urgency, turn);
         let Some(entry) = self.roster.get_mut(id) else { return Err(Discard::Stale) };
         let info = Info::from(info);
-        let before = entry.info.replace(Box::new(info.clone()));
-        if before.is_none_or(|before| info.is_news_after(&before)) {
+        let news = entry.info.as_ref().is_none_or(|before| info.is_news_after(before));
+        entry.info = Some(Box::new(info));
+        if news {
             self.announce(id, turn);
         }
         Ok(())

@@ -184,7 +184,7 @@ impl Entry {
             joined_at,
             left_at,
             channels,
-            info: self.info.as_deref().cloned(),
+            info: self.info.clone(),
             replaced: replaced.map(|replaced| ReplacedBoard { mac: replaced.mac, at: replaced.at }),
         }
     }

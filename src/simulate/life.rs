@@ -1,14 +1,15 @@
 //! One board from inside: its device logic and the world around it.
 
 use super::{
-    board::{Board, Cut, Inside, Phase},
+    board::{Board, Cut, Inside, Phase, Shared, State},
     daylight::Daylight,
     network::Network,
     options::Options,
     pins::{ButtonPin, LedPin, Photoresistor},
     random::Random,
 };
-use capteur_node::{Node, Peripherals, Settings, supervisor};
+use capteur_node::{Node, Peripherals, Settings, Supervisor, supervisor};
+use capteur_protocol::Info;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -50,7 +51,26 @@ pub(super) async fn live(birth: Birth) {
     let settings = Settings { light_interval, ..Settings::new(board.mac()) };
     let seed = (random.next() >> 32) as u32;
     let mut node = Node::new(network, peripherals, settings, seed);
-    let on_phase = |phase: supervisor::Phase<'_>| {
+    let shown = Shown { state, shared, online, rssi: -45 - i8::try_from(number % 40).unwrap_or(0) };
+    let (finger, shears) = (random.fork(), random.fork());
+    tokio::select! {
+        never = node.run(shown) => match never {},
+        () = press_at_random(&board, options.press_every, finger) => {}
+        () = cut_at_random(&board, options.cut_every, shears) => {}
+    }
+}
+
+/// What can be seen of a board, and what it tells about itself.
+struct Shown {
+    state: watch::Sender<State>,
+    shared: Arc<Shared>,
+    online: watch::Sender<usize>,
+    /// As strong as at one place of a house.
+    rssi: i8,
+}
+
+impl Supervisor for Shown {
+    fn phase(&mut self, phase: supervisor::Phase<'_>) {
         let (phase, name) = match phase {
             supervisor::Phase::Connecting => (Phase::Connecting, None),
             supervisor::Phase::Joining => (Phase::Joining, None),
@@ -58,30 +78,36 @@ pub(super) async fn live(birth: Birth) {
             supervisor::Phase::Online(name) => (Phase::Online, Some(name)),
             supervisor::Phase::Waiting(..) => (Phase::Waiting, None),
         };
-        let before = state.borrow().phase;
+        let before = self.state.borrow().phase;
         let (was_online, is_online) = (before == Phase::Online, phase == Phase::Online);
         // In such an order that whoever sees the fleet's count sees states to match.
         if was_online && !is_online {
-            online.send_modify(|count| *count -= 1);
+            self.online.send_modify(|count| *count -= 1);
         }
         if is_online && !was_online {
-            shared.onlines.add();
+            self.shared.onlines.add();
         }
-        state.send_modify(|state| {
+        self.state.send_modify(|state| {
             state.phase = phase;
             if name.is_some() {
                 state.name = name.cloned();
             }
         });
         if is_online && !was_online {
-            online.send_modify(|count| *count += 1);
+            self.online.send_modify(|count| *count += 1);
         }
-    };
-    let (finger, shears) = (random.fork(), random.fork());
-    tokio::select! {
-        never = node.run(on_phase) => match never {},
-        () = press_at_random(&board, options.press_every, finger) => {}
-        () = cut_at_random(&board, options.cut_every, shears) => {}
+    }
+
+    fn info(&mut self) -> Option<Info> {
+        let uptime = embassy_time::Instant::now().as_secs();
+        Some(Info {
+            firmware: env!("CARGO_PKG_VERSION").parse().ok(),
+            chip: "simulated".parse().ok(),
+            reset: "power-on".parse().ok(),
+            rssi: Some(self.rssi),
+            uptime_s: u32::try_from(uptime).ok(),
+            ..Info::default()
+        })
     }
 }
 

@@ -60,6 +60,35 @@ async fn a_board_joins_gets_its_name_and_obeys() {
 }
 
 #[tokio::test]
+async fn a_board_hands_in_its_backlog_and_tells_what_it_is() {
+    let mut hub = Hub::start(Anonymous::Device).await;
+    let mut board = Peer::connect(hub.address, &Connect::v5("")).await;
+    let verdicts =
+        [(Verdict::Accepted, 0x00), (Verdict::QuotaExceeded, 0x97), (Verdict::NotAuthorized, 0x87)];
+    for ((verdict, reason), id) in verdicts.into_iter().zip(1_u8..) {
+        let backlog = format!("{PAIR};61000,58;51000,59");
+        board.publish("photoresistor/backlog", &backlog, 1, id.into()).await;
+        let inbound = hub.recv().await;
+        assert_eq!(text(&inbound.topic), "photoresistor/backlog");
+        assert_eq!(text(&inbound.payload), backlog);
+        // Nothing is acknowledged before it is settled.
+        hub.broker.probe().await.unwrap();
+        hub.client.settle(inbound.ack.unwrap(), verdict);
+        let ack = board.packet().await;
+        assert_eq!((ack.head, &ack.body[..2]), (0x40, &[0, id][..]));
+        assert_eq!(ack.body.get(2).copied().unwrap_or(0), reason);
+    }
+    board.publish("state/info", &format!("{PAIR};chip=esp32c3"), 0, 0).await;
+    let info = hub.recv().await;
+    assert_eq!((text(&info.topic), info.ack), ("state/info".into(), None));
+    // Nobody but the hub may listen.
+    assert_eq!(board.subscribe("photoresistor/backlog", 1).await, 0x87);
+    drop(board);
+    assert_eq!(hub.take().await, ("state/leave".into(), PAIR.into()));
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn only_the_addressee_hears() {
     let mut hub = Hub::start(Anonymous::Device).await;
     let mut boards = Vec::new();

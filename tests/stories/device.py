@@ -11,6 +11,8 @@ NAME_ASSIGN = "state/nameAssign"
 COMMAND = "led/command"
 JOIN = "state/join"
 LEAVE = "state/leave"
+BACKLOG = "photoresistor/backlog"
+INFO = "state/info"
 STATUS = {"led": "led/status", "button": "button/status", "photoresistor": "photoresistor/status"}
 
 # The table of the customer's protocol; ruling 1 allows any other.
@@ -22,6 +24,8 @@ RECOMMENDED_QOS = {
     "led/status": 1,
     "button/status": 0,
     "photoresistor/status": 0,
+    BACKLOG: 1,
+    INFO: 0,
 }
 
 _numbers = itertools.count(1)
@@ -133,6 +137,17 @@ class Device:
         topic = STATUS[channel]
         level = self.qos(topic) if qos is None else qos
         return self.client.publish(topic, f"{pair or self.current.pair};{value}", level)
+
+    def hand_in(self, readings: list[tuple[int, int]], pair: str | None = None) -> int:
+        """Publishes readings with their ages in ms; returns the acknowledgement's reason code."""
+        fields = ";".join(f"{age},{level}" for age, level in readings)
+        return self.client.publish(
+            BACKLOG, f"{pair or self.current.pair};{fields}", self.qos(BACKLOG)
+        )
+
+    def tell(self, facts: str) -> None:
+        """Says what it is."""
+        self.client.publish(INFO, f"{self.current.pair};{facts}", self.qos(INFO))
 
     # -- what it hears ------------------------------------------------------------------------
 

@@ -16,6 +16,15 @@
  * @property {string} at
  * @property {string} changed_at
  *
+ * @typedef {object} Info         What a board tells about itself.
+ * @property {string | null} firmware
+ * @property {string | null} chip
+ * @property {string | null} reset          Why the chip last started.
+ * @property {number | null} rssi           dBm.
+ * @property {number | null} uptime_s
+ * @property {number | null} free_heap      Bytes.
+ * @property {number | null} lost_readings  Dropped while the hub was away.
+ *
  * @typedef {object} Device
  * @property {string} mac         Its board: who the device is, until the board is replaced.
  * @property {string} name        What people call it.
@@ -25,6 +34,7 @@
  * @property {string | null} joined_at
  * @property {string | null} left_at
  * @property {{led: Switched | null, button: Switched | null, photoresistor: Measured | null}} channels
+ * @property {Info | null} [info]   Absent from hubs that don't know it.
  * @property {{mac: string, at: string}} [replaced]  The board before, while that can be undone.
  *
  * @typedef {object} Command

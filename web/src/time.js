@@ -35,3 +35,17 @@ export function ago(ms, language, justNow) {
   if (ms < DAY_MS) return words.format(-Math.floor(ms / HOUR_MS), 'hour');
   return words.format(-Math.floor(ms / DAY_MS), 'day');
 }
+
+/**
+ * Says how long something has lasted, in its largest unit: "3 hr".
+ *
+ * @param {number} seconds
+ * @param {string} language  A BCP 47 tag.
+ */
+export function lasted(seconds, language) {
+  /** @type {[number, string][]} */
+  const units = [[86_400, 'day'], [3_600, 'hour'], [60, 'minute'], [1, 'second']];
+  const [length, unit] = units.find(([length]) => seconds >= length) ?? [1, 'second'];
+  const form = new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short' });
+  return form.format(Math.floor(seconds / length));
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HubClock } from '../src/clock.js';
-import { ago } from '../src/time.js';
+import { ago, lasted } from '../src/time.js';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -24,6 +24,15 @@ test('what lies in the future is now', () => {
 
 test('ages are told in French', () => {
   assert.match(ago(12 * SECOND, 'fr', 'à l’instant'), /^il y a 12/);
+});
+
+test('how long something has lasted is told in its largest whole unit', () => {
+  assert.equal(lasted(0, 'en'), '0 sec');
+  assert.equal(lasted(59, 'en'), '59 sec');
+  assert.equal(lasted(119, 'en'), '1 min');
+  assert.equal(lasted(7_200, 'en'), '2 hr');
+  assert.equal(lasted(3 * 86_400, 'en'), '3 days');
+  assert.match(lasted(3 * 86_400, 'fr'), /^3\sj$/);
 });
 
 test('the clock follows the hub when it is far off, and trusts the browser otherwise', async () => {

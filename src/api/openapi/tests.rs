@@ -129,11 +129,13 @@ fn device(seen: bool) -> Device {
         joined_at: seen.then_some(at),
         left_at: None,
         channels,
-        info: seen.then(|| model::Info {
-            firmware: Some("0.1.0".into()),
-            rssi: Some(-61),
-            uptime_s: Some(300),
-            ..model::Info::default()
+        info: seen.then(|| {
+            Box::new(model::Info {
+                firmware: Some("0.1.0".into()),
+                rssi: Some(-61),
+                uptime_s: Some(300),
+                ..model::Info::default()
+            })
         }),
         replaced: seen.then_some(ReplacedBoard { mac: Mac([6, 5, 4, 3, 2, 1]), at }),
     }

@@ -116,11 +116,11 @@ fn what_a_board_tells_about_itself_is_shown_and_news_is_announced() {
         free_heap: None,
         lost_readings: Some(0),
     };
-    assert_eq!(bench.device(A).info, Some(expected.clone()));
+    assert_eq!(bench.device(A).info.as_deref(), Some(&expected));
     assert_eq!(announcements(&bench), before + 1);
     tell(&mut bench, &origin, &pair, "fw=0.1.0;chip=esp32c3;reset=power-on;rssi=-70;up=305;lost=0");
     let later = Info { rssi: Some(-70), uptime_s: Some(305), ..expected };
-    assert_eq!(bench.device(A).info, Some(later));
+    assert_eq!(bench.device(A).info.as_deref(), Some(&later));
     assert_eq!(announcements(&bench), before + 1, "a weaker signal is no news");
     tell(&mut bench, &origin, &pair, "fw=0.1.0;chip=esp32c3;reset=power-on;rssi=-70;up=605;lost=9");
     assert_eq!(announcements(&bench), before + 2);

@@ -428,7 +428,8 @@ impl World {
             Some(other) => panic!("{other:?}"),
             None => assert_eq!(ack, None),
         }
-        if !changed && !(quiet && speaker.flatten().is_some()) {
+        let heard = quiet && speaker.flatten().is_some();
+        if !changed && !heard {
             assert_eq!(self.bench.state.devices(), before);
         }
         if matches!(message, DeviceMessage::Backlog(..)) {

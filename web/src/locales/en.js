@@ -58,6 +58,17 @@ export default {
   'button.released': 'Released',
   'button.none': 'Not used yet',
 
+  'info': 'About this board',
+  'info.firmware': 'Firmware',
+  'info.chip': 'Chip',
+  'info.reset': 'Last start',
+  'info.signal': 'Wi-Fi signal',
+  'info.uptime': 'Up for',
+  'info.heap': 'Free memory',
+  'info.lost': 'Readings lost',
+  'info.dbm': '{value} dBm',
+  'info.bytes': '{value} bytes',
+
   'rename': 'Rename {name}',
   'rename.label': 'New name',
   'rename.save': 'Save',

@@ -58,6 +58,17 @@ export default {
   'button.released': 'Relâché',
   'button.none': 'Pas encore utilisé',
 
+  'info': 'Détails de la carte',
+  'info.firmware': 'Micrologiciel',
+  'info.chip': 'Puce',
+  'info.reset': 'Dernier démarrage',
+  'info.signal': 'Signal Wi-Fi',
+  'info.uptime': 'Allumée depuis',
+  'info.heap': 'Mémoire libre',
+  'info.lost': 'Mesures perdues',
+  'info.dbm': '{value} dBm',
+  'info.bytes': '{value} octets',
+
   'rename': 'Renommer {name}',
   'rename.label': 'Nouveau nom',
   'rename.save': 'Enregistrer',

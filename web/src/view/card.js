@@ -9,6 +9,7 @@
 import { html, render } from '/vendor/lit-html.js';
 import { ago } from '../time.js';
 import { presence } from './icons.js';
+import { info } from './info.js';
 import { LedSwitch } from './led-switch.js';
 import { lightLevel } from './light-level.js';
 import { flash, pushButton } from './push-button.js';
@@ -74,6 +75,7 @@ export class Card {
       ${this.#led.template(device)}
       ${pushButton(device, this.#context)}
       ${this.#replacement.template(device)}
+      ${info(device, this.#context)}
     `;
   }
 
