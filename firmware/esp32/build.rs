@@ -26,10 +26,15 @@ fn main() {
     boards.sort_by(|a, b| a.name.cmp(&b.name));
     let defaults = boards.iter().filter(|board| board.default).count();
     assert!(defaults == 1, "boards/: {chip} needs one board with `default = true`, not {defaults}");
+    let config = config();
+    if let Some(board) = &config.board {
+        let known: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();
+        assert!(known.contains(&board.as_str()), "CAPTEUR_BOARD is none of {known:?}");
+    }
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     let out = Path::new(&out);
     fs::write(out.join("boards.rs"), code(&chip, &boards)).expect("OUT_DIR can be written");
-    fs::write(out.join("config.bin"), config().encode()).expect("OUT_DIR can be written");
+    fs::write(out.join("config.bin"), config.encode()).expect("OUT_DIR can be written");
 }
 
 /// The settings of the environment: for a board that finds none in its flash.
