@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    collections::HashSet,
     fs,
     future::Future,
     io::{self, Read},
@@ -56,7 +57,7 @@ impl Source {
             let opened =
                 opened.await.map_err(|error| CliError::io("can't open the store")(error.into()))?;
             match opened {
-                Ok((store, contents)) => return Ok(Self::Store(store, contents.devices)),
+                Ok((store, contents)) => return Ok(Self::Store(store, shown(contents.devices))),
                 Err(StoreError::Locked { .. }) => match remote::hub_of(&path) {
                     Ok(address) => return Ok(Self::Hub(address)),
                     // A hub that is just starting says where it is once the store is open.
@@ -67,6 +68,14 @@ impl Source {
             }
         }
     }
+}
+
+/// The devices that people see: not the records that wait for a replacement to be undone.
+fn shown(mut devices: Vec<DeviceRecord>) -> Vec<DeviceRecord> {
+    let absorbed: HashSet<_> =
+        devices.iter().filter_map(|device| device.replaced?.absorbed).collect();
+    devices.retain(|device| !absorbed.contains(&device.id));
+    devices
 }
 
 /// Refuses a folder that no store was ever in, instead of making an empty one there.
@@ -114,5 +123,35 @@ impl Read for Pieces {
         let count = self.rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.rest.split_to(count));
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeviceId, Replaced, Timestamp};
+    use capteur_protocol::Mac;
+
+    #[test]
+    fn a_device_that_another_has_absorbed_is_not_shown() {
+        let device = |id: u8, absorbed: Option<u32>| DeviceRecord {
+            id: DeviceId(id.into()),
+            mac: Mac([2, 0, 0, 0, 0, id]),
+            name: format!("board{id}").parse().unwrap(),
+            first_seen: Timestamp::default(),
+            last_seen: Timestamp::default(),
+            joined_at: None,
+            left_at: None,
+            session: None,
+            offered: Vec::new(),
+            replaced: absorbed.map(|id| Replaced {
+                mac: Mac([9; 6]),
+                at: Timestamp::default(),
+                absorbed: Some(DeviceId(id)),
+            }),
+            revision: 0,
+        };
+        let devices = shown(vec![device(1, None), device(2, None), device(3, Some(1))]);
+        assert_eq!(devices, [device(2, None), device(3, Some(1))]);
     }
 }
