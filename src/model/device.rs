@@ -61,7 +61,9 @@ pub struct Device {
     /// The last value of each channel.
     #[schema(value_type = Object)]
     pub channels: Channels,
-    /// What it told about itself in this session; `null` where its firmware doesn't.
+    /// What it told about itself in this session; not there where its firmware doesn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub info: Option<Box<Info>>,
     /// The board that was replaced; only there while that can be undone.
     #[serde(skip_serializing_if = "Option::is_none")]

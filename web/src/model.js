@@ -34,7 +34,7 @@
  * @property {string | null} joined_at
  * @property {string | null} left_at
  * @property {{led: Switched | null, button: Switched | null, photoresistor: Measured | null}} channels
- * @property {Info | null} [info]   Absent from hubs that don't know it.
+ * @property {Info} [info]   Absent where the board's firmware does not tell it.
  * @property {{mac: string, at: string}} [replaced]  The board before, while that can be undone.
  *
  * @typedef {object} Command
