@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) confined: bool,
     /// Whether there is room to record readings.
     pub(super) recording: bool,
+    /// Whether the time of day is a guess.
+    pub(super) time_uncertain: bool,
     pub(super) issuer: Issuer,
     pub(super) roster: Roster,
     pub(super) commands: Commands,
@@ -51,6 +53,7 @@ impl State {
             adoption: devices.adoption,
             confined: true,
             recording: true,
+            time_uncertain: false,
             issuer: Issuer::new(marks, &devices.name_prefix),
             roster,
             commands: Commands::new(
