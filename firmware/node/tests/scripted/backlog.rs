@@ -119,6 +119,36 @@ fn a_fast_board_keeps_a_reading_every_ten_seconds() {
 }
 
 #[test]
+fn light_is_measured_on_every_step_of_the_way_to_the_hub() {
+    let second = Duration::from_secs(1);
+    let settings = Settings { light_interval: second, away_interval: second, ..Settings::new(MAC) };
+    play_with(settings, |port, _| async move {
+        let cut_at = cut(&port).await;
+        port.set_open(true);
+        // A hub that does not give a name,
+        let (mut mute, ..) = Peer::connected(&port).await;
+        mute.watch(10_000).await;
+        drop(mute);
+        // then one that leaves the second CONNECT unanswered,
+        Peer::name(&port, PAIR).await;
+        let silent = Peer::accept(&port).await;
+        Timer::after(Duration::from_millis(5_100)).await;
+        drop(silent);
+        // and one that does not acknowledge the start.
+        Peer::name(&port, PAIR).await;
+        let (mut deaf, ..) = Peer::connected(&port).await;
+        deaf.withheld = Some(Vec::new());
+        deaf.watch(5_100).await;
+        drop(deaf);
+        let mut peer = Peer::admit(&port, NEXT).await;
+        let back_at = now_ms();
+        let taken = backlog(&mut peer, 5_000).await.concat();
+        assert!(taken[0].0 <= cut_at + 1_000 && taken[taken.len() - 1].0 + 1_000 >= back_at);
+        assert!(taken.windows(2).all(|two| two[1].0 - two[0].0 <= 1_001), "{taken:?}");
+    });
+}
+
+#[test]
 fn a_short_interruption_after_a_proven_reading_has_no_backlog() {
     play_with(slow(), |port, _| async move {
         cut(&port).await;

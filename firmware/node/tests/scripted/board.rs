@@ -47,9 +47,14 @@ impl Pins {
         }
     }
 
-    /// Pulls the button's pin to ground, or lets go.
+    /// Presses the button, which pulls its pin to ground, or lets go.
     pub(crate) fn set_pressed(&self, pressed: bool) {
-        self.button.low.set(pressed);
+        self.set_low(pressed);
+    }
+
+    /// Pulls the button's pin to ground, or lets go.
+    pub(crate) fn set_low(&self, low: bool) {
+        self.button.low.set(low);
         if let Some(waker) = self.button.waker.borrow_mut().take() {
             waker.wake();
         }

@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     stream: End,
     buffer: BytesMut,
     next_id: u16,
+    /// What the hub answers to CONNECT.
+    pub(crate) connack: ConnectReturnCode,
     /// What the hub answers to QoS 1 publications.
     pub(crate) puback: PubAckReason,
     /// What the hub answers to a backlog, where that is something else.
@@ -53,6 +55,7 @@ impl Peer {
             stream: port.accept().await,
             buffer: BytesMut::new(),
             next_id: 0,
+            connack: ConnectReturnCode::Success,
             puback: PubAckReason::Success,
             backlog_puback: None,
             forgets_backlogs: false,
@@ -73,12 +76,17 @@ impl Peer {
 
     /// Gives a board a name and a session, up to where its pair is on `state/join`.
     pub(crate) async fn admit(port: &Port, pair: &str) -> Self {
+        Self::name(port, pair).await;
+        Self::start(port, pair).await
+    }
+
+    /// Gives a board a name and a session, up to where it hangs up to come again with its will.
+    pub(crate) async fn name(port: &Port, pair: &str) {
         let (mut peer, _, will) = Self::connected(port).await;
         assert_eq!(will, None);
         assert_eq!(peer.published("state/join").await, MAC_TEXT);
         peer.assign(pair).await;
         peer.until(|did| *did == Did::Disconnect).await;
-        Self::start(port, pair).await
     }
 
     /// Waits for a board that has its pair already to start its session.
@@ -95,7 +103,7 @@ impl Peer {
             match self.read().await {
                 None => return Did::Close,
                 Some(Packet::Connect(connect, will, _)) => {
-                    let code = ConnectReturnCode::Success;
+                    let code = self.connack;
                     let ack = ConnAck { session_present: false, code, properties: None };
                     self.write(Packet::ConnAck(ack)).await;
                     return Did::Connect(connect, will);
@@ -141,6 +149,11 @@ impl Peer {
                 Some(other) => panic!("a board does not send {other:?}"),
             }
         }
+    }
+
+    /// Sends the board away, and hangs up.
+    pub(crate) async fn send_away(mut self, reason_code: DisconnectReasonCode) {
+        self.write(Packet::Disconnect(Disconnect { reason_code, properties: None })).await;
     }
 
     /// Acknowledges what was withheld, and withholds nothing more.

@@ -5,7 +5,7 @@ use crate::{
     clock::now_ms,
     hub::{Did, Peer},
 };
-use capteur_node::{KeepAlive, Settings};
+use capteur_node::{KeepAlive, Polarity, Settings};
 use embassy_time::{Duration, Timer};
 
 const PAIR: &str = "capteur01;1743946777.603371";
@@ -61,6 +61,21 @@ fn a_button_that_bounces_is_pressed_once_and_released_once() {
             }
             let seen = peer.watch(500).await;
             assert_eq!(button_reports(&seen), [if end { "1" } else { "0" }]);
+        }
+    });
+}
+
+#[test]
+fn a_button_that_gives_the_high_level_is_released_while_it_is_low() {
+    let button = Polarity::ActiveHigh;
+    play_with(Settings { button, ..Settings::new(MAC) }, |port, pins| async move {
+        pins.set_low(true);
+        let mut peer = Peer::admit(&port, PAIR).await;
+        assert_eq!(peer.published("button/status").await, format!("{PAIR};0"));
+        for pressed in [true, false] {
+            pins.set_low(!pressed);
+            let report = format!("{PAIR};{}", u8::from(pressed));
+            assert_eq!(peer.published("button/status").await, report);
         }
     });
 }
