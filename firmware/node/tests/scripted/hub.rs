@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) forgets_backlogs: bool,
     /// What the hub answers to SUBSCRIBE.
     pub(crate) suback: Option<SubscribeReasonCode>,
+    /// Subscriptions that the hub keeps the board waiting for, if it does so.
+    pub(crate) unsubscribed: Option<Vec<SubAck>>,
     /// Publications at QoS 1 and 2 that the hub keeps the board waiting for, if it does so.
     pub(crate) withheld: Option<Vec<(u16, QoS)>>,
 }
@@ -60,6 +62,7 @@ impl Peer {
             backlog_puback: None,
             forgets_backlogs: false,
             suback: None,
+            unsubscribed: None,
             withheld: None,
         }
     }
@@ -111,9 +114,11 @@ impl Peer {
                 Some(Packet::Subscribe(subscribe)) => {
                     let granted = |qos| self.suback.unwrap_or(SubscribeReasonCode::Success(qos));
                     let return_codes = subscribe.filters.iter().map(|f| granted(f.qos)).collect();
-                    let pkid = subscribe.pkid;
-                    self.write(Packet::SubAck(SubAck { pkid, return_codes, properties: None }))
-                        .await;
+                    let ack = SubAck { pkid: subscribe.pkid, return_codes, properties: None };
+                    match &mut self.unsubscribed {
+                        Some(unsubscribed) => unsubscribed.push(ack),
+                        None => self.write(Packet::SubAck(ack)).await,
+                    }
                     let filters = subscribe.filters.into_iter().map(|f| (f.path, f.qos));
                     return Did::Subscribe(filters.collect());
                 }
@@ -158,6 +163,9 @@ impl Peer {
 
     /// Acknowledges what was withheld, and withholds nothing more.
     pub(crate) async fn release(&mut self) {
+        for ack in self.unsubscribed.take().unwrap_or_default() {
+            self.write(Packet::SubAck(ack)).await;
+        }
         for (id, qos) in self.withheld.take().unwrap_or_default() {
             self.acknowledge(id, qos).await;
         }
