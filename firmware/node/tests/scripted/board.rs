@@ -136,7 +136,7 @@ impl Connector for Knock {
     type Error = Broken;
 
     async fn open(&mut self) -> Result<End, Broken> {
-        self.0.connect()
+        self.0.connect().await
     }
 }
 

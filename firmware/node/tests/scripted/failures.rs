@@ -142,6 +142,18 @@ fn a_hub_that_only_listens_is_pinged_and_kept() {
 }
 
 #[test]
+fn a_network_that_does_not_answer_is_given_up_in_time_and_asked_again() {
+    play(|port, _| async move {
+        port.set_silent(true);
+        Timer::after(Duration::from_secs(60)).await;
+        // 10 s for each, and ever longer pauses between.
+        assert!((4..=6).contains(&port.attempts()), "{} attempts", port.attempts());
+        port.set_silent(false);
+        Peer::admit(&port, PAIR).await;
+    });
+}
+
+#[test]
 fn a_hub_that_does_not_answer_connect_is_given_up_in_time() {
     play(|port, _| async move {
         let silent = Peer::accept(&port).await;

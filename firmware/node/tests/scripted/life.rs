@@ -50,7 +50,10 @@ fn a_board_that_has_nothing_to_tell_about_itself_is_silent() {
 fn a_watchdog_is_fed_whatever_the_network_does() {
     let settings = Settings { light_interval: Duration::from_secs(3600), ..Settings::new(MAC) };
     play_with(settings, |port, pins| async move {
-        // No hub, one that says nothing, one that never assigns, one that freezes, one that lives.
+        // No network, no hub, one that says nothing, one that never assigns, one that freezes, one that lives.
+        port.set_silent(true);
+        Timer::after(Duration::from_secs(200)).await;
+        port.set_silent(false);
         port.set_open(false);
         Timer::after(Duration::from_secs(200)).await;
         port.set_open(true);
