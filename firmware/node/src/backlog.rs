@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_now_and_then_is_forgotten_with_the_next_message_that_is_taken() {
+        let mut backlog = Backlog::<8>::new();
+        for round in 0..2 * REFUSALS_MAX {
+            backlog.keep(at(round.into()), level(round));
+            assert!(backlog.batch(&pair(), at(100)).is_some(), "round {round}");
+            backlog.refused(at(100));
+            assert!(backlog.batch(&pair(), at(100)).is_some(), "round {round}");
+            backlog.settled();
+        }
+    }
+
+    #[test]
     fn an_age_beyond_what_the_protocol_can_say_is_the_highest() {
         let mut backlog = Backlog::<1>::new();
         backlog.keep(at(0), level(1));

@@ -90,6 +90,20 @@ fn a_board_that_is_told_to_stop_leaves_in_order() {
 }
 
 #[test]
+fn a_farewell_is_waited_for_until_the_hub_has_it() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        peer.published("photoresistor/status").await;
+        peer.withheld = Some(Vec::new());
+        pins.stop();
+        assert_eq!(peer.published("state/leave").await, PAIR);
+        assert!(!peer.watch(2_000).await.contains(&Did::Disconnect));
+        peer.release().await;
+        peer.until(|did| *did == Did::Disconnect).await;
+    });
+}
+
+#[test]
 fn a_board_that_can_not_say_its_farewell_stops_nevertheless() {
     play(|port, pins| async move {
         let mut peer = Peer::admit(&port, PAIR).await;

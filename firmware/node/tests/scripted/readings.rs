@@ -50,6 +50,25 @@ fn a_sensor_that_fails_costs_readings_and_nothing_else() {
 }
 
 #[test]
+fn a_sensor_that_hangs_costs_readings_and_nothing_else() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        peer.published("photoresistor/status").await;
+        pins.light_hangs.set(true);
+        for on in [true, false, true, false] {
+            peer.watch(5_000).await;
+            let commanded_at = now_ms();
+            peer.command(PAIR, on).await;
+            assert_eq!(peer.published("led/status").await, format!("{PAIR};{}", u8::from(on)));
+            assert!(now_ms() - commanded_at <= 1_000);
+        }
+        pins.light_hangs.set(false);
+        pins.light.set(Some(7));
+        assert_eq!(peer.published("photoresistor/status").await, format!("{PAIR};7"));
+    });
+}
+
+#[test]
 fn a_button_that_bounces_is_pressed_once_and_released_once() {
     play(|port, pins| async move {
         let mut peer = Peer::admit(&port, PAIR).await;
