@@ -353,8 +353,7 @@ impl Task {
         let now = Moment { wall: self.clock.now(), uptime: self.started.elapsed() };
         let mut effects = Vec::new();
         let mut state = self.shared.state();
-        state.recording = condition.recording.is_on();
-        state.time_uncertain = condition.time_uncertain;
+        state.condition = condition;
         let answer =
             feed(&mut state, &mut Turn { now, entropy: &mut *self.entropy, effects: &mut effects });
         let rest = effects.into_iter().filter_map(|effect| match effect {

@@ -78,7 +78,7 @@ impl State {
         };
         match handled {
             // Shown to people and not recorded: an acknowledgement would be a lie.
-            Ok(()) if is_reading(message) && !self.recording => {
+            Ok(()) if is_reading(message) && !self.condition.recording.is_on() => {
                 self.stats.accept(message.topic());
                 self.stats.not_recorded += 1;
                 turn.settle(ack, Verdict::QuotaExceeded, When::AtOnce);
@@ -284,7 +284,7 @@ impl State {
         let at = turn.now.wall;
         entry.update(channel, value, at);
         let (mac, name) = (entry.record.mac, entry.record.name.clone());
-        if self.recording {
+        if self.condition.recording.is_on() {
             turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
         }
         turn.event(Event::Reading { mac, name, channel, value, at });
@@ -313,7 +313,7 @@ impl State {
         let id = self.speaker(pair, origin)?;
         let oldest_ms = backlog.readings().iter().map(|reading| reading.age_ms).max();
         let oldest = Duration::from_millis(oldest_ms.unwrap_or(0).into());
-        if self.time_uncertain && turn.now.uptime < TIME_AWAITED.min(oldest) {
+        if self.condition.time_uncertain && turn.now.uptime < TIME_AWAITED.min(oldest) {
             self.is_alive(id, pair, origin, urgency, turn);
             return Err(Discard::Undated);
         }
@@ -327,7 +327,7 @@ impl State {
             let at = Timestamp::from_millis(now.millis() - i64::from(reading.age_ms));
             readings.push((at, reading.level.get()));
         }
-        if self.recording {
+        if self.condition.recording.is_on() {
             let late = LateReadings { device: id, channel: Channel::Photoresistor, readings };
             turn.store(Change::Late(late), urgency);
         }

@@ -5,7 +5,7 @@ use crate::{
     hub::{Did, Peer},
 };
 use capteur_node::{Polarity, Settings};
-use capteur_protocol::Info;
+use capteur_protocol::{Info, config::BoardKey};
 use embassy_time::{Duration, Timer};
 use rumqttc::v5::mqttbytes::QoS;
 
@@ -70,6 +70,7 @@ fn the_longest_name_leaves_room_for_all_that_can_be_under_way() {
         light_interval: second,
         away_interval: second,
         info_interval: second,
+        key: Some(BoardKey([0x5A; 32])),
         ..Settings::new(MAC)
     };
     play_with(settings, |port, pins| async move {
