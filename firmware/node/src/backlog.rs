@@ -4,8 +4,9 @@ use capteur_protocol::{Aged, Backlog as Batch, Pair, Percent};
 use embassy_time::{Duration, Instant};
 use heapless::Deque;
 
-/// How many readings that were published at QoS 0 are remembered until they count as arrived.
-const UNPROVEN_MAX: usize = 16;
+/// How many readings that were published at QoS 0 are remembered until they count as arrived: all of a
+/// board that measures ten times a second, for as long as it takes to notice that the hub is silent.
+const UNPROVEN_MAX: usize = 96;
 
 /// A hub that says something has heard what was sent so long before: ample for a local network.
 const PROVEN_AFTER: Duration = Duration::from_secs(1);

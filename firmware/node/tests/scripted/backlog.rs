@@ -254,6 +254,22 @@ fn readings_that_went_into_a_frozen_hub_are_sent_again() {
 }
 
 #[test]
+fn a_board_that_measures_ten_times_a_second_loses_nothing_to_a_frozen_hub() {
+    let light_interval = Duration::from_millis(100);
+    play_with(Settings { light_interval, ..Settings::new(MAC) }, |port, _| async move {
+        let mut frozen = Peer::admit(&port, PAIR).await;
+        frozen.published("photoresistor/status").await;
+        frozen.watch(3_000).await;
+        let frozen_at = now_ms();
+        let mut peer = Peer::admit(&port, NEXT).await;
+        let taken = backlog(&mut peer, 5_000).await.concat();
+        assert!(taken[0].0 <= frozen_at && taken.len() >= 50, "{taken:?}");
+        assert!(taken.windows(2).all(|two| two[1].0 - two[0].0 <= 101), "{taken:?}");
+        drop(frozen);
+    });
+}
+
+#[test]
 fn a_hub_that_refuses_backlogs_is_left_in_peace_after_three() {
     play_with(slow(), |port, _| async move {
         cut(&port).await;
