@@ -6,6 +6,7 @@ use crate::{
     broker::{Broker, BrokerEnded, StartError},
     config::{self, Settings},
     events::Events,
+    mdns::Mdns,
     model::{Clock, DeviceState},
     nightly::{self, Nightly},
     registry::{self, DeviceError, Registry},
@@ -152,7 +153,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
-    let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
+    let addresses = listeners
+        .addresses()
+        .unwrap_or(Addresses { mqtt: settings.mqtt.listen, http: settings.http.listen });
     let options = options(&settings.store, Arc::clone(&clock));
     tokio::pin!(shutdown);
     let opened = tokio::select! {
@@ -198,7 +201,7 @@ pub async fn run(
         backups,
         recovery,
         settings: settings.http.clone(),
-        mqtt_port,
+        mqtt_port: addresses.mqtt.port(),
     };
     let mut front = tokio::spawn({
         let (broker, stop) = (broker.clone(), reached(stopped.clone(), Stage::Front));
@@ -208,6 +211,8 @@ pub async fn run(
     let mut api =
         tokio::spawn(api::serve(listeners.http, context, reached(stopped.clone(), Stage::Front)));
     let nightly = tokio::spawn(nightly.run(reached(stopped.clone(), Stage::Front)));
+    let mdns = Mdns::new(&settings.mdns, &addresses);
+    let mdns = tokio::spawn(mdns.run(reached(stopped.clone(), Stage::Front)));
     supervisor.ready("running");
 
     let watch = supervisor.watch(|| probe(&broker, &registry, &store));
@@ -249,6 +254,9 @@ pub async fn run(
     // A backup under way has ended with the store.
     if timeout(STOP_TIMEOUT, nightly).await.is_err() {
         warn!("the nightly backup did not end in time");
+    }
+    if timeout(STOP_TIMEOUT, mdns).await.is_err() {
+        warn!("the hub's name was not taken back in time");
     }
     info!("stopped");
     Ok(())
