@@ -18,7 +18,7 @@ mod responder;
 use crate::{addresses::Addresses, config};
 use mdns_sd::MDNS_PORT;
 use reach::Reach;
-use responder::{Loss, Responder, ResponderError, Service};
+use responder::{Responder, ResponderError, Service};
 use std::{future::Future, time::Duration};
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 const RETRY: Duration = Duration::from_mins(1);
 
 /// How soon after the start it is looked whether another machine answers to the name, too.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The task that gives the hub its name.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Mdns {
             };
             match ended {
                 // Begins anew, so that the new name holds on all interfaces and in all records.
-                Ok(Loss::Renamed(free)) => {
+                Ok(free) => {
                     warn!(
                         "another machine on the network is {name}.local: until it is started again \
                          this hub is {free}.local"
@@ -96,10 +96,6 @@ impl Mdns {
                     name = free;
                     pause = self.first_pause;
                     warned.clear();
-                }
-                // Begins anew by asking for the name, which one of the two has to give up then.
-                Ok(Loss::Contested(other)) => {
-                    warn!("{other} answers to {name}.local, too: it is settled anew whose it is");
                 }
                 Err(error) => {
                     warn_once(&mut warned, &name, &error);

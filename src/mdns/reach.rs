@@ -38,7 +38,11 @@ impl Reach {
         let told = |interface: &if_addrs::Interface| {
             interface.is_oper_up() && self.includes(&interface.name, interface.ip())
         };
-        Ok(if_addrs::get_if_addrs()?.iter().filter(|i| told(i)).map(|i| i.ip()).collect())
+        Ok(if_addrs::get_if_addrs()?
+            .iter()
+            .filter(|i| told(i))
+            .map(if_addrs::Interface::ip)
+            .collect())
     }
 
     /// The address that is listened on.

@@ -7,6 +7,7 @@ use mdns_sd::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
+    collections::HashSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -38,15 +39,6 @@ pub(super) struct Service {
     pub(super) text: &'static [(&'static str, &'static str)],
 }
 
-/// How another machine turns out to have the name.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// It had the name already; this one is free.
-    Renamed(String),
-    /// It answers to the name as we do.
-    Contested(IpAddr),
-}
-
 /// Why the hub's name is not answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResponderError {
@@ -75,6 +67,9 @@ pub(super) struct Responder {
     events: Receiver<DaemonEvent>,
     /// The whole name as the library has it, with the dot at its end.
     host: String,
+    reach: Reach,
+    /// The addresses that the machine has, or has had: the library remembers them for two minutes.
+    ours: HashSet<IpAddr>,
 }
 
 impl Responder {
@@ -88,6 +83,7 @@ impl Responder {
         // The library says neither that it has no socket nor that it sees no interfaces.
         try_port(reach.listener(), port).map_err(|error| ResponderError::Port { port, error })?;
         let addresses = reach.addresses().map_err(ResponderError::Interfaces)?;
+        let ours = reach::machine().map_err(ResponderError::Interfaces)?.into_iter().collect();
 
         let host = format!("{name}.local.");
         let infos = services
@@ -107,7 +103,7 @@ impl Responder {
                 } else {
                     info!(?addresses, "the hub is {name}.local");
                 }
-                Ok(Self { daemon, events, host })
+                Ok(Self { daemon, events, host, reach: reach.clone(), ours })
             }
             Err(error) => {
                 // Its thread lives for ever otherwise.
@@ -117,17 +113,17 @@ impl Responder {
         }
     }
 
-    /// Waits until another machine turns out to have the name.
+    /// Waits until the name has to be left to another machine; returns one to go on with.
     ///
-    /// The library finds that out while it asks for the name before it takes it, in less than a
-    /// second. A machine that was slow to answer, that took the name at the same time, or that joined
-    /// the network later, is found here (RFC 6762, section 9): the name is asked for again after
-    /// `pause`, which doubles each time, up to an hour.
+    /// The library asks for the name before it takes it, and leaves it to a machine that defends it
+    /// within a second. One that was slow, took it at the same time, joined the network later, or
+    /// never defends what it answers to, is found here: the name is asked for again after `pause`,
+    /// which doubles each time, up to an hour.
     ///
     /// # Errors
     ///
     /// [`ResponderError`] where the library has ended, or does not take the question.
-    pub(super) async fn lost(&mut self, pause: &mut Duration) -> Result<Loss, ResponderError> {
+    pub(super) async fn lost(&mut self, pause: &mut Duration) -> Result<String, ResponderError> {
         let mut answers = None;
         let mut next = std::pin::pin!(sleep(*pause));
         loop {
@@ -135,7 +131,7 @@ impl Responder {
                 event = self.events.recv_async() => {
                     let event = event.map_err(|_| ResponderError::Ended)?;
                     if let Some(free) = self.heard(event) {
-                        return Ok(Loss::Renamed(free));
+                        return Ok(free);
                     }
                 }
                 () = &mut next => {
@@ -144,11 +140,10 @@ impl Responder {
                     next.set(sleep(*pause));
                 }
                 event = answer(answers.as_ref()) => match event {
-                    Some(HostnameResolutionEvent::AddressesFound(_, addresses)) => {
-                        let ours = reach::machine().map_err(ResponderError::Interfaces)?;
-                        let mut all = addresses.iter().map(ScopedIp::to_ip_addr);
-                        if let Some(other) = all.find(|address| !ours.contains(address)) {
-                            return Ok(Loss::Contested(other));
+                    Some(HostnameResolutionEvent::AddressesFound(_, found)) => {
+                        let found = found.iter().map(ScopedIp::to_ip_addr).collect();
+                        if self.contested(found)? {
+                            return Ok(next_name(self.name()));
                         }
                     }
                     Some(_) => {}
@@ -158,9 +153,34 @@ impl Responder {
         }
     }
 
+    /// Whether the name is to be left to another machine that is `found` under it. One of the two has
+    /// to: the one with the lower address (as in RFC 6762, section 8.2), so that never both do.
+    fn contested(&mut self, found: Vec<IpAddr>) -> Result<bool, ResponderError> {
+        self.ours.extend(reach::machine().map_err(ResponderError::Interfaces)?);
+        let theirs = found.into_iter().filter(|address| !self.ours.contains(address)).max();
+        let told = self.reach.addresses().map_err(ResponderError::Interfaces)?;
+        let told = told.into_iter().max();
+        if let Some(other) = theirs.filter(|_| told > theirs) {
+            warn!(
+                "{other} answers to {name}.local, too, and boards may go there: call one of the two \
+                 otherwise (setting `mdns.name`)",
+                name = self.name()
+            );
+        }
+        Ok(told < theirs)
+    }
+
+    /// The name without `.local`.
+    fn name(&self) -> &str {
+        self.host.trim_end_matches(".local.")
+    }
+
     /// Takes in what the library says of itself; returns the name that it has gone on to.
-    fn heard(&self, event: DaemonEvent) -> Option<String> {
-        let name = self.host.trim_end_matches(".local.");
+    fn heard(&mut self, event: DaemonEvent) -> Option<String> {
+        if let DaemonEvent::IpAdd(address) = &event {
+            self.ours.insert(*address);
+        }
+        let name = self.name();
         match event {
             DaemonEvent::NameChange(change) if change.original == self.host => {
                 return Some(change.new_name.trim_end_matches(".local.").to_owned());
@@ -210,6 +230,15 @@ fn instruct(
     Ok(events)
 }
 
+/// What to be called where `name` is another machine's: with the next number behind it.
+fn next_name(name: &str) -> String {
+    let numbered = name.rsplit_once('-').and_then(|(stem, number)| {
+        let number: u32 = number.parse().ok()?;
+        Some(format!("{stem}-{}", number.checked_add(1)?))
+    });
+    numbered.unwrap_or_else(|| format!("{name}-2"))
+}
+
 /// The next of `answers`, if there are any; `None` once there are no more.
 async fn answer(
     answers: Option<&Receiver<HostnameResolutionEvent>>,
@@ -231,4 +260,39 @@ fn try_port(listener: IpAddr, port: u16) -> io::Result<()> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_followed_by_one_with_the_next_number() {
+        for (name, next) in [
+            ("capteur", "capteur-2"),
+            ("capteur-2", "capteur-3"),
+            ("capteur-9", "capteur-10"),
+            ("hub-of-house", "hub-of-house-2"),
+            ("hub-4294967295", "hub-4294967295-2"),
+        ] {
+            assert_eq!(next_name(name), next);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_machines_with_one_name_the_one_with_the_lower_address_leaves_it() {
+        let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let reach = Reach::new(here, &["lo".to_owned()]).unwrap();
+        // The port is that of nobody: nothing is asked or answered.
+        let mut responder = Responder::start("capteur", &[], &reach, 0).unwrap();
+        let mut left = |found: &[&str]| {
+            responder.contested(found.iter().map(|address| address.parse().unwrap()).collect())
+        };
+        assert!(!left(&[]).unwrap());
+        assert!(!left(&["127.0.0.1", "::1"]).unwrap(), "the machine's own");
+        assert!(left(&["127.0.0.1", "192.0.2.250"]).unwrap());
+        assert!(left(&["127.0.0.1", "2001:db8::1"]).unwrap());
+        assert!(!left(&["127.0.0.1", "10.0.0.250"]).unwrap());
+        responder.stop().await;
+    }
 }

@@ -12,9 +12,10 @@ const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Generous: only a test that fails ever waits so long.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A name that no other test, run or hub of this network has.
+/// A name that no other test, run or hub of this network has; it does not end with a number, as names do
+/// that were given up.
 fn unique(what: &str) -> String {
-    format!("capteur-{what}-{:08x}", getrandom::u32().unwrap())
+    format!("capteur-{what}-{:08x}-x", getrandom::u32().unwrap())
 }
 
 fn mdns(name: &str, listen: &str, interfaces: &[&str]) -> Mdns {
