@@ -39,6 +39,17 @@ pub(super) struct Service {
     pub(super) text: &'static [(&'static str, &'static str)],
 }
 
+/// Who has the name.
+#[derive(Debug, PartialEq, Eq)]
+enum Contest {
+    /// This machine alone.
+    None,
+    /// This machine, and one with a lower address should leave it.
+    Won(IpAddr),
+    /// Another machine, with a higher address.
+    Lost,
+}
+
 /// Why the hub's name is not answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResponderError {
@@ -142,8 +153,18 @@ impl Responder {
                 event = answer(answers.as_ref()) => match event {
                     Some(HostnameResolutionEvent::AddressesFound(_, found)) => {
                         let found = found.iter().map(ScopedIp::to_ip_addr).collect();
-                        if self.contested(found)? {
-                            return Ok(next_name(self.name()));
+                        match self.contest(found)? {
+                            Contest::None => {}
+                            Contest::Lost => return Ok(next_name(self.name())),
+                            Contest::Won(other) => {
+                                warn!(
+                                    "{other} answers to {}.local, too, and boards may go there: \
+                                     call one of the two otherwise (setting `mdns.name`)",
+                                    self.name()
+                                );
+                                // Once is enough until it is asked again.
+                                answers = None;
+                            }
                         }
                     }
                     Some(_) => {}
@@ -153,21 +174,17 @@ impl Responder {
         }
     }
 
-    /// Whether the name is to be left to another machine that is `found` under it. One of the two has
-    /// to: the one with the lower address (as in RFC 6762, section 8.2), so that never both do.
-    fn contested(&mut self, found: Vec<IpAddr>) -> Result<bool, ResponderError> {
+    /// Who has the name, with what is `found` under it. Of two machines, the one with the lower address
+    /// leaves it (as in RFC 6762, section 8.2), so that never both do.
+    fn contest(&mut self, found: Vec<IpAddr>) -> Result<Contest, ResponderError> {
         self.ours.extend(reach::machine().map_err(ResponderError::Interfaces)?);
-        let theirs = found.into_iter().filter(|address| !self.ours.contains(address)).max();
         let told = self.reach.addresses().map_err(ResponderError::Interfaces)?;
-        let told = told.into_iter().max();
-        if let Some(other) = theirs.filter(|_| told > theirs) {
-            warn!(
-                "{other} answers to {name}.local, too, and boards may go there: call one of the two \
-                 otherwise (setting `mdns.name`)",
-                name = self.name()
-            );
-        }
-        Ok(told < theirs)
+        let theirs = found.into_iter().filter(|address| !self.ours.contains(address)).max();
+        Ok(match theirs {
+            None => Contest::None,
+            Some(other) if told.into_iter().max() > theirs => Contest::Won(other),
+            Some(_) => Contest::Lost,
+        })
     }
 
     /// The name without `.local`.
@@ -185,7 +202,7 @@ impl Responder {
             DaemonEvent::NameChange(change) if change.original == self.host => {
                 return Some(change.new_name.trim_end_matches(".local.").to_owned());
             }
-            DaemonEvent::IpAdd(address) => info!(%address, "the hub is {name}.local here, too"),
+            DaemonEvent::IpAdd(address) => info!(%address, "the hub is {name}.local here"),
             DaemonEvent::Error(error) => warn!("the hub as {name}.local: {error}"),
             event => debug!(?event, "multicast DNS"),
         }
@@ -285,14 +302,16 @@ mod tests {
         let reach = Reach::new(here, &["lo".to_owned()]).unwrap();
         // The port is that of nobody: nothing is asked or answered.
         let mut responder = Responder::start("capteur", &[], &reach, 0).unwrap();
-        let mut left = |found: &[&str]| {
-            responder.contested(found.iter().map(|address| address.parse().unwrap()).collect())
+        let mut contest = |found: &[&str]| {
+            let found = found.iter().map(|address| address.parse().unwrap()).collect();
+            responder.contest(found).unwrap()
         };
-        assert!(!left(&[]).unwrap());
-        assert!(!left(&["127.0.0.1", "::1"]).unwrap(), "the machine's own");
-        assert!(left(&["127.0.0.1", "192.0.2.250"]).unwrap());
-        assert!(left(&["127.0.0.1", "2001:db8::1"]).unwrap());
-        assert!(!left(&["127.0.0.1", "10.0.0.250"]).unwrap());
+        assert_eq!(contest(&[]), Contest::None);
+        assert_eq!(contest(&["127.0.0.1", "::1"]), Contest::None, "the machine's own");
+        assert_eq!(contest(&["127.0.0.1", "192.0.2.250"]), Contest::Lost);
+        assert_eq!(contest(&["127.0.0.1", "2001:db8::1"]), Contest::Lost);
+        let lower: IpAddr = "10.0.0.250".parse().unwrap();
+        assert_eq!(contest(&["127.0.0.1", "10.0.0.250"]), Contest::Won(lower));
         responder.stop().await;
     }
 }

@@ -85,8 +85,8 @@ def test_a_name_that_another_machine_has_gets_a_number(
 ) -> None:
     """The log warns and says which name holds; all that the hub tells is under that name.
 
-    This library does not defend its name when it is asked for, as RFC 6762 wants it: it is found out
-    a few seconds later.
+    This library does not defend its name when it is asked for, as RFC 6762 wants it: it is found
+    out a few seconds later.
     """
     other = ServiceInfo(
         "_other._tcp.local.",
