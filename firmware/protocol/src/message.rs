@@ -17,10 +17,10 @@ use heapless::String;
 /// The longest payload that the hub sends, in bytes: `MAC;name;session_id`.
 pub const ASSIGNMENT_MAX: usize = MAC_LEN + 1 + PAIR_MAX;
 
-/// The longest payload of the protocol, in bytes: one of `photoresistor/backlog`.
-pub const PAYLOAD_MAX: usize = BACKLOG_MAX;
+/// The longest payload of the protocol, in bytes: one of `state/info`.
+pub const PAYLOAD_MAX: usize = INFO_MAX;
 
-const _: () = assert!(ASSIGNMENT_MAX <= PAYLOAD_MAX && INFO_MAX <= PAYLOAD_MAX);
+const _: () = assert!(ASSIGNMENT_MAX <= PAYLOAD_MAX && BACKLOG_MAX <= PAYLOAD_MAX);
 
 /// A payload, printed.
 pub type Payload = String<PAYLOAD_MAX>;
