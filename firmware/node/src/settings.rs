@@ -1,6 +1,6 @@
 //! What can be chosen about a board.
 
-use capteur_protocol::{Mac, config::Polarity};
+use capteur_protocol::{Mac, Name, config::Polarity};
 use embassy_time::Duration;
 
 /// An MQTT keep-alive of 1 to 5 seconds: the protocol wants it strictly below 6.
@@ -23,10 +23,12 @@ impl KeepAlive {
 }
 
 /// What can be chosen about a board.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Who the board is. Also its MQTT client id, so that the broker ends a forgotten connection.
     pub mac: Mac,
+    /// The name that it would like. What it is called is the hub's to say.
+    pub wish: Option<Name>,
     /// The MQTT keep-alive.
     pub keep_alive: KeepAlive,
     /// From one light reading to the next.
@@ -62,6 +64,7 @@ impl Settings {
     pub const fn new(mac: Mac) -> Self {
         Self {
             mac,
+            wish: None,
             keep_alive: KeepAlive::MAX,
             light_interval: Duration::from_secs(2),
             away_interval: Duration::from_secs(10),

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use capteur_protocol::{
-    Aged, Backlog, DeviceMessage, HubMessage, Info, Mac, MacText, Name, NameError, PAIR_MAX,
-    Pair, ParseError, Percent, SessionId, Topic, Word,
+    Aged, Backlog, DeviceMessage, HubMessage, Info, Mac, MacText, Name, NameError, PAIR_MAX, Pair,
+    ParseError, Percent, SessionId, Topic, Word,
     backlog::{BACKLOG_MAX, READINGS_MAX},
     info::INFO_MAX,
     message::ASSIGNMENT_MAX,
