@@ -65,7 +65,6 @@ impl fmt::Display for Percent {
 
 /// What a board says to the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nothing to box in, and there is one at a time")]
 pub enum DeviceMessage {
     /// `state/join` with a MAC: open a new session for me.
     Join(MacText),
