@@ -34,6 +34,6 @@ pub use device::{Channels, Device, DeviceKey, DeviceState, ReplacedBoard};
 pub use event::Event;
 pub use info::Info;
 pub use log::{LogEntry, LogKind};
-pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
+pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX, Wish};
 pub use storage::Storage;
 pub use timestamp::Timestamp;
