@@ -25,13 +25,12 @@ impl State {
         turn: &mut Turn<'_>,
     ) -> Result<Device, DeviceError> {
         let (id, _) = self.entry(key)?;
-        self.call(id, name, by, turn)?;
+        self.give_name(id, name, by, turn)?;
         self.roster.get(id).map(Entry::device).ok_or_else(|| DeviceError::Unknown(key.clone()))
     }
 
-    /// Calls a device `name` from now on; says whether it was called otherwise. Its record is put
-    /// either way.
-    pub(super) fn call(
+    /// Gives a device a name; says whether it had another before. Its record is put either way.
+    pub(super) fn give_name(
         &mut self,
         id: DeviceId,
         name: &Name,

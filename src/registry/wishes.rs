@@ -61,7 +61,7 @@ impl State {
             self.put(id, urgency, turn);
             return false;
         }
-        match self.call(id, wish, BY, turn) {
+        match self.give_name(id, wish, BY, turn) {
             Ok(renamed) => renamed,
             Err(DeviceError::NameTaken(name)) => {
                 tracing::info!(wish = %name, "a board's wish for a name that is taken");
