@@ -88,6 +88,8 @@ pub struct Origin {
     pub client_id: Arc<str>,
     /// The client's network address.
     pub address: IpAddr,
+    /// The MAC that the client has proven to be its own, where boards have to.
+    pub mac: Option<Mac>,
 }
 
 /// A message as the in-process client receives it.
@@ -229,6 +231,7 @@ mod tests {
         config::Mqtt {
             listen: ([127, 0, 0, 1], 0).into(),
             anonymous: Anonymous::Full,
+            device_key: None,
             max_connections: 10,
             max_packet_bytes: 1024,
             connect_timeout_ms: 10_000,

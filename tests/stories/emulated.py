@@ -19,13 +19,14 @@ CONFIG_ADDRESS = 0x8700_0000
 HOST = b"10.0.2.2"
 
 
-def settings(port: int, interval_ms: int, name: str = "") -> bytes:
+def settings(port: int, interval_ms: int, key: str, name: str) -> bytes:
     """A board's settings as `firmware/protocol` lays them out, written down here once more."""
     fields = b"".join(
         struct.pack("<BB", tag, len(value)) + value
         for tag, value in (
             (3, HOST),
             (4, struct.pack("<H", port)),
+            (5, bytes.fromhex(key)),
             (6, name.encode()),
             (7, struct.pack("<I", interval_ms)),
         )
@@ -38,11 +39,19 @@ def settings(port: int, interval_ms: int, name: str = "") -> bytes:
 class EmulatedBoard:
     """A board that is switched on as long as the block lasts."""
 
-    def __init__(self, hub: Hub, interval_ms: int = 200, name: str = "") -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        interval_ms: int = 200,
+        *,
+        mac: str | None = None,
+        key: str = "",
+        name: str = "",
+    ) -> None:
         assert PROGRAM.is_file(), f"there is no {PROGRAM}: scripts/firmware emulated builds it"
-        self.mac = fresh_mac()
+        self.mac = mac or fresh_mac()
         config = hub.folder / "board.bin"
-        config.write_bytes(settings(hub.mqtt[1], interval_ms, name))
+        config.write_bytes(settings(hub.mqtt[1], interval_ms, key, name))
         self._log = hub.folder / "board.log"
         arguments = {
             "-M": "virt",

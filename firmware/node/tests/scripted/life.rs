@@ -6,7 +6,7 @@ use crate::{
     hub::{Did, Peer},
 };
 use capteur_node::Settings;
-use capteur_protocol::{Info, NAME_MAX};
+use capteur_protocol::{Info, NAME_MAX, config::BoardKey};
 use embassy_time::{Duration, Timer};
 use rumqttc::v5::mqttbytes::QoS;
 
@@ -68,6 +68,7 @@ fn a_wish_for_a_name_goes_with_what_a_board_tells_in_each_session() {
 fn the_longest_info_has_room_beside_all_that_the_hub_has_not_acknowledged() {
     let name = "n".repeat(NAME_MAX);
     let settings = Settings {
+        key: Some(BoardKey([0x5A; 32])),
         wish: Some(name.parse().unwrap()),
         info_interval: Duration::from_secs(10),
         ..Settings::new(MAC)
