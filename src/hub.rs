@@ -140,6 +140,13 @@ impl std::fmt::Debug for Platform {
     }
 }
 
+/// Says what is allowed, and unwise.
+fn warn_of_weakness(settings: &config::Mqtt) {
+    if settings.device_key.as_ref().is_some_and(MasterKey::is_short) {
+        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
+    }
+}
+
 /// Runs the hub until `shutdown`, then stops it in order: boards are told, what they said last is
 /// taken in, the store is flushed.
 ///
@@ -171,9 +178,7 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
-    if settings.mqtt.device_key.as_ref().is_some_and(MasterKey::is_short) {
-        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
-    }
+    warn_of_weakness(&settings.mqtt);
     let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
