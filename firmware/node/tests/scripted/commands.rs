@@ -71,6 +71,7 @@ fn the_longest_name_leaves_room_for_all_that_can_be_under_way() {
         away_interval: second,
         info_interval: second,
         key: Some(BoardKey([0x5A; 32])),
+        wish: "w".repeat(29).parse().ok(),
         ..Settings::new(MAC)
     };
     play_with(settings, |port, pins| async move {
@@ -83,6 +84,7 @@ fn the_longest_name_leaves_room_for_all_that_can_be_under_way() {
             uptime_s: Some(u32::MAX),
             free_heap: Some(u32::MAX),
             lost: None,
+            wish: None,
         });
         port.set_open(false);
         Timer::after(Duration::from_secs(100)).await;
