@@ -7,7 +7,7 @@ use crate::{
     config::{self, Settings},
     events::Events,
     mdns::Mdns,
-    model::{Clock, DeviceState, MasterKey},
+    model::{Clock, DeviceState},
     nightly::{self, Nightly},
     registry::{self, DeviceError, Registry},
     store::{self, Contents, Store, StoreError},
@@ -171,7 +171,6 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
-    warn_of_weakness(&settings.mqtt);
     let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -319,13 +318,6 @@ fn retention(settings: &config::Store) -> store::Retention {
         hour: limit(hour_days, hour_mb),
         log: limit(log_days, log_mb),
         total_bytes: limit(0, total_mb).bytes.or_else(share),
-    }
-}
-
-/// Says what is allowed, and unwise.
-fn warn_of_weakness(settings: &config::Mqtt) {
-    if settings.device_key.as_ref().is_some_and(MasterKey::is_short) {
-        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
     }
 }
 
