@@ -82,7 +82,7 @@ pub enum Command {
     /// given. The hub's key for it is made from `device_key` of `[mqtt]`, if that is set.
     ///
     /// The Wi-Fi's password is never an argument, which others could see: it comes from
-    /// --wifi-password-file, else from CAPTEUR_WIFI_PASSWORD, else it is asked for.
+    /// --wifi-password-file, else from `CAPTEUR_WIFI_PASSWORD`, else it is asked for.
     ///
     /// Where a hub runs on this machine, and the board looks for it, this waits up to a minute for
     /// the board to come online.
