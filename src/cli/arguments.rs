@@ -141,6 +141,11 @@ pub struct SimulateArguments {
     /// Makes MAC addresses, light and presses repeatable.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// The hub's `mqtt.device_key`, which gives each board its key. In the environment it stays out of
+    /// the list of processes.
+    #[arg(long, value_name = "SECRET", default_value = "", hide_default_value = true)]
+    #[arg(env = "CAPTEUR_MQTT__DEVICE_KEY", hide_env_values = true)]
+    pub device_key: String,
     /// Switch all boards on at once, as after a power cut, and not one after the other.
     #[arg(long)]
     pub at_once: bool,
