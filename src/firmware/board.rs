@@ -292,7 +292,11 @@ fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text.extend([": ", &error.to_string()]);
+        let cause = error.to_string();
+        // Some repeat what they come from.
+        if !text.ends_with(&cause) {
+            text.extend([": ", &cause]);
+        }
         source = error.source();
     }
     text
