@@ -96,14 +96,10 @@ impl CliError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
-<<<<<<< HEAD
-            Self::Settings(_) | Self::TimesReversed => ExitCode::from(EXIT_USAGE),
-            Self::Flash(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
-=======
             Self::Settings(_) | Self::TimesReversed | Self::TooManyNames { .. } => {
                 ExitCode::from(EXIT_USAGE)
             }
->>>>>>> main
+            Self::Flash(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
             _ => ExitCode::FAILURE,
         }
     }
