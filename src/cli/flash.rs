@@ -156,6 +156,17 @@ fn local_name(settings: &Settings) -> Option<String> {
     (!name.is_empty()).then(|| format!("{name}.local").to_ascii_lowercase())
 }
 
+/// The settings in what a board has in their place.
+fn read(partition: &[u8]) -> Config {
+    match Config::decode(partition) {
+        Ok(found) => found.unwrap_or_default(),
+        Err(error) => {
+            print_error(&format!("the board's settings are replaced: {error}\n"));
+            Config::default()
+        }
+    }
+}
+
 /// Where a board with these settings looks for its hub.
 fn address(config: &Config) -> String {
     format!("{}:{}", config.host(), config.port())
