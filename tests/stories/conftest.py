@@ -21,6 +21,9 @@ answer, an event or the log.
 - `hub`: the process; `api`, `events`: its HTTP side
 - `client`: any MQTT client; `device`: a board that plays the customer's protocol by hand
 - `emulated`: a board that runs the firmware's logic in QEMU
+- `fake_board`: a board in download mode on a pseudoterminal: a chip (`fake_chip`, `nor_flash`) with
+  the loader in its ROM (`rom`) or the one that flashing tools put into its RAM (`stub`); what the
+  two have in common is in `loader`
 - `wire`: MQTT packets by hand, for what no library sends
 - `disk`: a small disk to be filled, for which the story has to be root
 - `waiting`: conditions in the place of sleeps
