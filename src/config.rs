@@ -4,7 +4,8 @@ mod load;
 
 pub use load::{DEFAULTS, Place, SYSTEM_FILE, SettingsError};
 
-use serde::{Deserialize, Serialize};
+use crate::model::MasterKey;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// All settings of the hub. `config/default.toml` says what each means.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub commands: Commands,
     /// Who may use the API.
     pub auth: Auth,
+    /// What boards are written with.
+    pub firmware: Firmware,
     /// What is logged.
     pub log: Log,
 }
@@ -35,6 +38,9 @@ pub struct Mqtt {
     pub listen: SocketAddr,
     /// What a client without credentials may do.
     pub anonymous: Anonymous,
+    /// What boards' keys are derived from; `None` where boards need none.
+    #[serde(deserialize_with = "master_key", serialize_with = "masked")]
+    pub device_key: Option<MasterKey>,
     /// The most clients that are connected at once.
     pub max_connections: usize,
     /// The largest packet that is taken in, in bytes.
@@ -49,6 +55,19 @@ pub struct Mqtt {
     pub max_queued_messages: usize,
     /// The most messages retained, over all topics.
     pub max_retained: usize,
+}
+
+/// What is shown in the place of a secret.
+const MASK: &str = "********";
+
+/// An empty text is no key.
+fn master_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MasterKey>, D::Error> {
+    String::deserialize(deserializer).map(|secret| MasterKey::new(&secret))
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn masked<S: Serializer>(secret: &Option<MasterKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if secret.is_some() { MASK } else { "" })
 }
 
 /// What a client without credentials may do on the MQTT port.
@@ -161,6 +180,14 @@ pub struct Commands {
 pub struct Auth {
     /// Whether calls need a token.
     pub required: bool,
+}
+
+/// `[firmware]`: what boards are written with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Firmware {
+    /// The folder of the images; empty: where they are usually.
+    pub path: PathBuf,
 }
 
 /// `[log]`: what is logged.

@@ -229,6 +229,7 @@ mod tests {
         config::Mqtt {
             listen: ([127, 0, 0, 1], 0).into(),
             anonymous: Anonymous::Full,
+            device_key: None,
             max_connections: 10,
             max_packet_bytes: 1024,
             connect_timeout_ms: 10_000,

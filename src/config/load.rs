@@ -15,6 +15,9 @@ pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// The settings file that is read where no other is named, if it exists.
 pub const SYSTEM_FILE: &str = "/etc/capteur/config.toml";
 
+/// The variable of the one setting that is a list.
+const HOSTS: &str = "CAPTEUR_HTTP__HOSTS";
+
 /// What the names of the environment's variables begin with.
 const PREFIX: &str = "CAPTEUR_";
 
@@ -136,7 +139,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings as TOML. Secrets would be masked; there are none yet.
+    /// The settings as TOML. Secrets are masked.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
     }
@@ -158,16 +161,24 @@ impl Layer {
     }
 
     fn from_environment(variables: HashMap<String, String>) -> Result<Self, SettingsError> {
-        let source = Environment::with_prefix(PREFIX.trim_end_matches('_'))
-            .prefix_separator("_")
-            .separator("__")
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("http.hosts")
-            .source(Some(variables));
-        let config = Config::builder().add_source(source).build().map_err(|error| {
-            SettingsError::Syntax { place: Place::Environment, message: error.to_string() }
-        })?;
+        let (lists, texts): (HashMap<_, _>, HashMap<_, _>) =
+            variables.into_iter().partition(|(name, _)| name.eq_ignore_ascii_case(HOSTS));
+        let source = |variables| {
+            Environment::with_prefix(PREFIX.trim_end_matches('_'))
+                .prefix_separator("_")
+                .separator("__")
+                .source(Some(variables))
+        };
+        // Parsing makes numbers of what looks like one, and a secret of digits would lose its zeros:
+        // texts stay texts until their setting's type is known.
+        let lists = source(lists).try_parsing(true).list_separator(",");
+        let config =
+            Config::builder().add_source(source(texts)).add_source(lists).build().map_err(
+                |error| SettingsError::Syntax {
+                    place: Place::Environment,
+                    message: error.to_string(),
+                },
+            )?;
         Ok(Self { place: Place::Environment, config })
     }
 
@@ -281,7 +292,10 @@ fn closest(key: &str, known: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Anonymous, LogLevel};
+    use crate::{
+        config::{Anonymous, LogLevel},
+        model::MasterKey,
+    };
     use std::io::Write;
 
     fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -320,6 +334,8 @@ mod tests {
             ("CAPTEUR_HTTP__LISTEN", "127.0.0.1:2"),
             ("CAPTEUR_HTTP__HOSTS", "hub.example,hub.lan"),
             ("CAPTEUR_LOG__LEVEL", "debug"),
+            ("CAPTEUR_DEVICES__NAME_PREFIX", "007"),
+            ("CAPTEUR_STORE__BACKUP__ENABLED", "false"),
             ("CAPTEUR_BIN", "not a setting: it has no section"),
             ("STATE_DIRECTORY", "/var/lib/capteur"),
         ];
@@ -328,6 +344,8 @@ mod tests {
         assert_eq!(settings.http.hosts, ["hub.example", "hub.lan"]);
         assert_eq!(settings.store.flush_ms, 50);
         assert_eq!(settings.log.level, LogLevel::Debug);
+        assert_eq!(settings.devices.name_prefix, "007");
+        assert!(!settings.store.backup.enabled);
         assert_eq!(settings.store.path, Path::new("/var/lib/capteur"));
     }
 
@@ -371,6 +389,20 @@ mod tests {
         assert!(said.contains("not valid TOML") && said.contains("line 2"), "{said}");
         let missing = Settings::load(Some(Path::new("/no/such/file.toml")), []).unwrap_err();
         assert!(missing.to_string().contains("/no/such/file.toml"));
+    }
+
+    #[test]
+    fn a_secret_is_taken_as_it_is_and_never_shown() {
+        assert_eq!(load("", &[]).unwrap().mqtt.device_key, None);
+        let secret = MasterKey::new("00123456789012345678");
+        let settings = load("", &[("CAPTEUR_MQTT__DEVICE_KEY", "00123456789012345678")]).unwrap();
+        assert_eq!(settings.mqtt.device_key, secret);
+        let settings = load("[mqtt]\ndevice_key = \"00123456789012345678\"\n", &[]).unwrap();
+        assert_eq!(settings.mqtt.device_key, secret);
+        assert!(!settings.to_toml().contains("0123"), "{}", settings.to_toml());
+        assert!(!format!("{settings:?}").contains("0123"));
+        let said = message("[mqtt]\ndevice_key = [\"0123456\"]\n", &[]);
+        assert!(said.contains("`mqtt.device_key`"), "{said}");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - [`record`]: a device as the store keeps it, and the hub's counters
 //! - [`command`]: an order to an LED and what became of it
 //! - [`log`]: what happened to a device
+//! - [`master_key`]: what boards prove their MAC with, and what the hub makes that from
 //! - [`storage`]: how the store is, as health, metrics and the live stream tell it
 //! - [`event`]: what the live stream tells
 
@@ -22,6 +23,7 @@ pub mod device;
 pub mod event;
 pub mod info;
 pub mod log;
+pub mod master_key;
 pub mod record;
 pub mod storage;
 pub mod timestamp;
@@ -34,6 +36,7 @@ pub use device::{Channels, Device, DeviceKey, DeviceState, ReplacedBoard};
 pub use event::Event;
 pub use info::Info;
 pub use log::{LogEntry, LogKind};
+pub use master_key::MasterKey;
 pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
 pub use storage::Storage;
 pub use timestamp::Timestamp;
