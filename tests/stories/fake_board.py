@@ -44,7 +44,7 @@ class FakeBoard:
     """A board that is plugged in as long as the block lasts."""
 
     def __init__(
-        self, chip: str = "esp32c3", flash_len: int = 4 * MIB, mac: str = "84:f7:03:a0:b1:c2"
+        self, chip: str = "esp32c3", flash_len: int = 4 * MIB, mac: str = "84:F7:03:A0:B1:C2"
     ) -> None:
         self.mac = mac
         self.flash = NorFlash(flash_len)
@@ -55,6 +55,8 @@ class FakeBoard:
         self.heard: Counter[int] = Counter()
         self._faults: dict[tuple[int, int], Callable[[], None]] = {}
         self._silent = False
+        # What becomes of an answer on its way.
+        self.distort: Callable[[bytes], bytes] = bytes
         self._line, self._host = os.openpty()
         tty.setraw(self._host)
         os.set_blocking(self._line, False)
@@ -86,6 +88,11 @@ class FakeBoard:
         """Commands that the board did not obey, and why."""
         return self._machine.refused
 
+    @property
+    def at_first(self) -> bool:
+        """Whether the ROM's loader waits for somebody, as after a reset."""
+        return self._machine.runs is Program.ROM and self._machine.speed is None
+
     def press_reset(self) -> None:
         """Has the chip begin anew, while nobody speaks to it."""
         self._machine.reset()
@@ -99,6 +106,12 @@ class FakeBoard:
     def fall_silent(self) -> None:
         """From now on nothing is answered."""
         self._silent = True
+
+    def recover(self) -> None:
+        """Nothing goes wrong any more, and the reset button is pressed."""
+        self._faults.clear()
+        self._silent = False
+        self.press_reset()
 
     def unplug(self) -> None:
         """The port vanishes."""
@@ -133,7 +146,7 @@ class FakeBoard:
             self._loader = kind and kind(self._machine)
         # At another speed, it is noise for the board.
         if self._loader and not self._silent and self._machine.speed == self._host_speed():
-            yield from self._loader.hear(packet)
+            yield from map(self.distort, self._loader.hear(packet))
 
     def _host_speed(self) -> int:
         answer = fcntl.ioctl(self._line, TCGETS2, bytes(TERMIOS2_LEN))
