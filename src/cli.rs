@@ -28,7 +28,7 @@ mod source;
 use crate::{
     config::{LogLevel, Settings, SettingsError},
     hub::HubError,
-    model::DeviceKey,
+    model::{DeviceKey, MasterKey},
     simulate::{self, Options},
     store::{StoreError, backup::BackupError, offline::OfflineError},
 };
@@ -198,6 +198,7 @@ async fn simulate_boards(
     let mut options = Options::new(arguments.broker, arguments.devices);
     options.interval = arguments.interval;
     options.seed = arguments.seed;
+    options.device_key = MasterKey::new(&arguments.device_key);
     options.cut_every = arguments.flaky.then_some(Options::FLAKY);
     if arguments.at_once {
         options.power_on = Duration::ZERO;

@@ -5,7 +5,7 @@ mod load;
 pub use load::{DEFAULTS, Place, SYSTEM_FILE, SettingsError};
 
 use crate::model::MasterKey;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// All settings of the hub. `config/default.toml` says what each means.
@@ -60,9 +60,13 @@ pub struct Mqtt {
 /// What is shown in the place of a secret.
 const MASK: &str = "********";
 
-/// An empty text is no key.
+/// An empty text is no key; and what was printed may come back as a settings file, whose mask
+/// everybody knows.
 fn master_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MasterKey>, D::Error> {
-    String::deserialize(deserializer).map(|secret| MasterKey::new(&secret))
+    match String::deserialize(deserializer)?.as_str() {
+        MASK => Err(D::Error::custom("this is what is printed in the place of a secret")),
+        secret => Ok(MasterKey::new(secret)),
+    }
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]

@@ -6,7 +6,7 @@ use crate::{
     broker::{Broker, BrokerEnded, StartError},
     config::{self, Settings},
     events::Events,
-    model::{Clock, DeviceState},
+    model::{Clock, DeviceState, MasterKey},
     nightly::{self, Nightly},
     registry::{self, DeviceError, Registry},
     store::{self, Contents, Store, StoreError},
@@ -170,6 +170,9 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
+    if settings.mqtt.device_key.as_ref().is_some_and(MasterKey::is_short) {
+        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
+    }
     let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -183,6 +186,7 @@ pub async fn run(
             events: events.clone(),
             devices: settings.devices.clone(),
             anonymous: settings.mqtt.anonymous,
+            keyed: settings.mqtt.device_key.is_some(),
             commands: settings.commands.clone(),
             clock: Arc::clone(&clock),
             entropy,

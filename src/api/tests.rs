@@ -70,6 +70,7 @@ fn context(events: Events, folder: &Path) -> Context {
         events: events.clone(),
         devices: settings.devices,
         anonymous: settings.mqtt.anonymous,
+        keyed: false,
         commands: settings.commands,
         clock: Arc::clone(&clock),
         entropy: Box::new(|| 7),

@@ -94,7 +94,7 @@ mod tests {
     const PAIR: &str = "capteur01;1743946777.603371";
 
     fn session(serial: u64) -> Arc<Session> {
-        Arc::new(Session::new(serial, "a".into(), Role::Device))
+        Arc::new(Session::new(serial, "a".into(), Role::Device(None)))
     }
 
     fn identity(pair: Option<&str>) -> Identity {

@@ -2,7 +2,6 @@
 
 use super::{
     ConnectionId,
-    access::Role,
     addressing::Addressing,
     error::BrokerEnded,
     lock::lock,
@@ -248,7 +247,7 @@ impl Front {
             Some(topic) if !topic.is_from_device() => {
                 let addressee = lock(&self.addressing).addressee(topic, &message.payload);
                 // A client of the full role hears by its subscriptions.
-                addressee.filter(|to| to.role == Role::Device).map(|to| (topic, to))
+                addressee.filter(|to| to.role.is_device()).map(|to| (topic, to))
             }
             _ => None,
         };

@@ -2,7 +2,6 @@
 
 use super::{
     Ack,
-    access::Role,
     connection::{Connection, TOPIC_ALIAS_MAXIMUM},
     ending::End,
     lock::lock,
@@ -116,7 +115,7 @@ impl Connection {
         self.front.counters.received(publish.qos).increment();
         if let Some(topic) = device_topic {
             let observed = self.presence.observe(topic, publish.payload);
-            if observed.is_err() && self.session.role == Role::Device {
+            if observed.is_err() && self.session.role.is_device() {
                 // Nobody could be told of the end of what it says from now on.
                 return Err(Reason::NOT_AUTHORIZED.into());
             }
@@ -180,7 +179,7 @@ impl Connection {
         now: Instant,
     ) -> Result<(), Reason> {
         self.session.role.may_subscribe(request.filter)?;
-        if self.session.role == Role::Device {
+        if self.session.role.is_device() {
             let mut state = self.session.state();
             let topic = request.filter.parse().ok();
             if let Some(subscription) = topic.and_then(|topic| state.device_subscription(topic)) {
@@ -232,7 +231,7 @@ impl Connection {
     }
 
     fn unsubscribe(&self, filter: &str) -> Reason {
-        let removed = if self.session.role == Role::Device {
+        let removed = if self.session.role.is_device() {
             let mut state = self.session.state();
             let topic = filter.parse().ok();
             topic

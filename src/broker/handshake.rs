@@ -99,12 +99,15 @@ async fn admit(front: &Arc<Front>, stream: &TcpStream, address: IpAddr) -> Resul
         }
     })?;
     let version = connect.version;
-    let role = access::admit(front.settings.anonymous)
+    let role = access::admit(&front.settings, connect.user_name, connect.password)
         .and_then(|role| check(&connect, role).map(|()| role))
         .map_err(|reason| {
-            let not_authorized =
-                [Reason::NOT_AUTHORIZED, Reason::BAD_AUTHENTICATION_METHOD].contains(&reason);
-            if not_authorized {
+            let not_authorized = [
+                Reason::NOT_AUTHORIZED,
+                Reason::BAD_USER_NAME_OR_PASSWORD,
+                Reason::BAD_AUTHENTICATION_METHOD,
+            ];
+            if not_authorized.contains(&reason) {
                 counters.refused_not_authorized.increment();
             } else {
                 counters.refused_malformed.increment();
@@ -116,11 +119,9 @@ async fn admit(front: &Arc<Front>, stream: &TcpStream, address: IpAddr) -> Resul
         "" => front.assigned_client_id(id),
         given => given.into(),
     };
-    let mut admitted =
-        take_session(front, &client_id, connect.clean_start, role).await.ok_or_else(|| {
-            counters.refused_full.increment();
-            Refusal::Answered(version, Reason::QUOTA_EXCEEDED)
-        })?;
+    let mut admitted = take_session(front, &client_id, connect.clean_start, role)
+        .await
+        .map_err(|reason| Refusal::Answered(version, reason))?;
     if let Some(ended) = admitted.ended.take() {
         front.finish(ended).await;
     }
@@ -167,8 +168,7 @@ fn check(connect: &Connect<'_>, role: access::Role) -> Result<(), Reason> {
         Some(will) if !topic::is_valid_name(will.topic) => Err(Reason::TOPIC_NAME_INVALID),
         Some(will) if !role.may_publish(will.topic) => Err(Reason::NOT_AUTHORIZED),
         Some(will)
-            if role == access::Role::Device
-                && will.payload.len() + will.properties.len() > DEVICE_WILL_MAX =>
+            if role.is_device() && will.payload.len() + will.properties.len() > DEVICE_WILL_MAX =>
         {
             Err(Reason::QUOTA_EXCEEDED)
         }
@@ -177,18 +177,26 @@ fn check(connect: &Connect<'_>, role: access::Role) -> Result<(), Reason> {
 }
 
 /// Takes the session of a client id, once whoever has it has left: the old connection's will is
-/// published before the new connection does anything. `None` where the server is full.
+/// published before the new connection does anything. Fails where the server is full, and where
+/// the client id is that of a board that this client is not.
 async fn take_session(
     front: &Arc<Front>,
     client_id: &Arc<str>,
     clean_start: bool,
     role: access::Role,
-) -> Option<Admitted> {
+) -> Result<Admitted, Reason> {
     loop {
         let admission = lock(&front.sessions).admit(client_id, clean_start, role);
         match admission {
-            Admission::Admitted(admitted) => return Some(admitted),
-            Admission::Full => return None,
+            Admission::Admitted(admitted) => return Ok(admitted),
+            Admission::Full => {
+                front.counters.refused_full.increment();
+                return Err(Reason::QUOTA_EXCEEDED);
+            }
+            Admission::Foreign => {
+                front.counters.refused_not_authorized.increment();
+                return Err(Reason::CLIENT_ID_NOT_VALID);
+            }
             // The sender is dropped, never used: the error is what is waited for.
             Admission::Taken(left) => {
                 let _ = left.await;
@@ -224,9 +232,10 @@ fn connect_session(
     encode::connack(&mut output, version, admitted.present, &properties);
     lock(&front.addressing).add(id, Arc::clone(&admitted.session));
     admitted.session.connect(session_expiry > 0);
+    let mac = admitted.session.role.proven();
     Parts {
         admitted,
-        origin: Origin { connection: id, client_id, address },
+        origin: Origin { connection: id, client_id, address, mac },
         wire,
         // One and a half times what the client promised ([MQTT-3.1.2-22]).
         keep_alive: Duration::from_millis(u64::from(connect.keep_alive) * 1500),

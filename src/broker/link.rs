@@ -192,6 +192,7 @@ mod tests {
             connection: ConnectionId(1),
             client_id: "a".into(),
             address: [127, 0, 0, 1].into(),
+            mac: None,
         };
         let payload = b"capteur01;1743946777.603371";
         let leave = Draft {

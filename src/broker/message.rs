@@ -6,7 +6,7 @@
 
 use super::{Ack, ConnectionId, Origin};
 use bytes::{Buf, BufMut, Bytes};
-use capteur_protocol::Topic;
+use capteur_protocol::{Mac, Topic};
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
@@ -93,8 +93,11 @@ const PROCESS: u8 = 0x20;
 const PROBE: u8 = 0x40;
 const IMPLIED: u8 = 0x80;
 
-/// The head: flags, connection or probe, acknowledgement, expiry, address, three lengths.
-const HEAD: usize = 1 + 8 + 8 + 8 + 16 + 2 + 2 + 4;
+/// The head: flags, connection or probe, acknowledgement, expiry, address, MAC, three lengths.
+const HEAD: usize = 1 + 8 + 8 + 8 + 16 + 8 + 2 + 2 + 4;
+
+/// Beside a MAC: that there is one.
+const IS_MAC: u16 = 1;
 
 /// The router sees the protocol's topics as they are and all others as this one: its tables keep
 /// every topic for ever, and some (`é`) would make it panic.
@@ -112,16 +115,16 @@ impl Sealer {
     }
 
     pub(crate) fn seal(self, sender: &Sender, draft: &Draft<'_>) -> Sealed {
-        let (mut flags, number, client_id, address) = match sender {
+        let (mut flags, number, client_id, address, mac) = match sender {
             Sender::Client(origin) => {
                 let address = match origin.address {
                     IpAddr::V4(address) => address.to_ipv6_mapped(),
                     IpAddr::V6(address) => address,
                 };
-                (0, origin.connection.0, &*origin.client_id, address)
+                (0, origin.connection.0, &*origin.client_id, address, origin.mac)
             }
-            Sender::Process => (PROCESS, 0, "", Ipv6Addr::UNSPECIFIED),
-            Sender::Probe(number) => (PROBE, *number, "", Ipv6Addr::UNSPECIFIED),
+            Sender::Process => (PROCESS, 0, "", Ipv6Addr::UNSPECIFIED, None),
+            Sender::Probe(number) => (PROBE, *number, "", Ipv6Addr::UNSPECIFIED, None),
         };
         flags |= draft.qos & QOS;
         if draft.retain {
@@ -150,6 +153,8 @@ impl Sealer {
         out.put_u64(draft.ack.unwrap_or(0));
         out.put_u64(expires);
         out.put_slice(&address.octets());
+        out.put_u16(if mac.is_some() { IS_MAC } else { 0 });
+        out.put_slice(&mac.map_or([0; 6], |Mac(octets)| octets));
         // Client ids and topics come from 16-bit strings, properties from a packet.
         out.put_u16(u16::try_from(client_id.len()).unwrap_or(u16::MAX));
         out.put_u16(u16::try_from(inner_topic.len()).unwrap_or(u16::MAX));
@@ -172,6 +177,9 @@ impl Sealer {
         let ack = sealed.get_u64();
         let expires = sealed.get_u64();
         let address = Ipv6Addr::from(sealed.get_u128()).to_canonical();
+        let is_mac = sealed.get_u16() == IS_MAC;
+        let mut mac = [0; 6];
+        sealed.copy_to_slice(&mut mac);
         let client_id_len = usize::from(sealed.get_u16());
         let topic_len = usize::from(sealed.get_u16());
         let properties_len = sealed.get_u32() as usize;
@@ -188,7 +196,8 @@ impl Sealer {
             Sender::Process
         } else {
             let client_id: Arc<str> = std::str::from_utf8(&client_id).ok()?.into();
-            Sender::Client(Origin { connection, client_id, address })
+            let mac = is_mac.then_some(Mac(mac));
+            Sender::Client(Origin { connection, client_id, address, mac })
         };
         Some(Parcel {
             sender,
@@ -226,6 +235,7 @@ mod tests {
             client_id in ".{0,30}",
             connection in any::<u64>(),
             address in any::<[u8; 4]>(),
+            mac in proptest::option::of(any::<[u8; 6]>()),
             qos in 0u8..3,
             retain in any::<bool>(),
             ack in proptest::option::of(any::<u64>()),
@@ -238,6 +248,7 @@ mod tests {
                 connection: ConnectionId(connection),
                 client_id: client_id.as_str().into(),
                 address: IpAddr::from(address),
+                mac: mac.map(Mac),
             };
             let draft = Draft {
                 topic: &topic,

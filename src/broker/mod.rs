@@ -88,6 +88,8 @@ pub struct Origin {
     pub client_id: Arc<str>,
     /// The client's network address.
     pub address: IpAddr,
+    /// The MAC that the client has proven to be its own, where boards have to.
+    pub mac: Option<Mac>,
 }
 
 /// A message as the in-process client receives it.

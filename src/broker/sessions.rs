@@ -50,6 +50,8 @@ pub(crate) enum Admission {
     Taken(oneshot::Receiver<()>),
     /// As many clients are connected as may be.
     Full,
+    /// The client id is that of a board with a key, and this is not that board.
+    Foreign,
 }
 
 /// The session of a client that connects.
@@ -99,7 +101,13 @@ impl Sessions {
         clean_start: bool,
         role: Role,
     ) -> Admission {
-        if let Some(client) = self.clients.get(client_id)
+        let known = self.clients.get(client_id);
+        if known.is_some_and(|client| {
+            client.session.role.proven().is_some() && client.session.role != role
+        }) {
+            return Admission::Foreign;
+        }
+        if let Some(client) = known
             && client.absent.is_none()
         {
             return Admission::Taken(client.session.succeed());
@@ -234,6 +242,7 @@ impl Sessions {
 mod tests {
     use super::*;
     use crate::broker::{ConnectionId, Origin, packet::WillPacket, will::Will};
+    use capteur_protocol::Mac;
 
     fn admit(sessions: &mut Sessions, id: &str, clean: bool) -> Admitted {
         match sessions.admit(&id.into(), clean, Role::Full) {
@@ -256,6 +265,7 @@ mod tests {
             connection: ConnectionId(1),
             client_id: "a".into(),
             address: [127, 0, 0, 1].into(),
+            mac: None,
         };
         DueWill { will: Box::new(Will::new(&packet)), origin }
     }
@@ -359,9 +369,28 @@ mod tests {
         let mut sessions = Sessions::new(2);
         let first = admit(&mut sessions, "a", true);
         sessions.leave(&first.session, 10, None, now);
-        let Admission::Admitted(second) = sessions.admit(&"a".into(), false, Role::Device) else {
+        let Admission::Admitted(second) = sessions.admit(&"a".into(), false, Role::Device(None))
+        else {
             panic!("not admitted");
         };
         assert!(!second.present);
+    }
+
+    #[test]
+    fn the_client_id_of_a_board_with_a_key_is_its_alone() {
+        let mut sessions = Sessions::new(2);
+        let board = Role::Device(Some(Mac([1; 6])));
+        let others = [Role::Full, Role::Device(None), Role::Device(Some(Mac([2; 6])))];
+        let mut admit = |role| sessions.admit(&"a".into(), true, role);
+        let Admission::Admitted(first) = admit(board) else { panic!("not admitted") };
+        for role in others {
+            assert!(matches!(admit(role), Admission::Foreign));
+        }
+        assert_eq!(first.session.state().kicked(), None);
+        assert!(matches!(admit(board), Admission::Taken(_)));
+        sessions.leave(&first.session, 10, None, Instant::now());
+        for role in others {
+            assert!(matches!(sessions.admit(&"a".into(), true, role), Admission::Foreign));
+        }
     }
 }

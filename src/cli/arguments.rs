@@ -82,7 +82,7 @@ pub enum Command {
     /// given. The hub's key for it is made from `device_key` of `[mqtt]`, if that is set.
     ///
     /// The Wi-Fi's password is never an argument, which others could see: it comes from
-    /// --wifi-password-file, else from CAPTEUR_WIFI_PASSWORD, else it is asked for.
+    /// --wifi-password-file, else from `CAPTEUR_WIFI_PASSWORD`, else it is asked for.
     ///
     /// Where a hub runs on this machine, and the board looks for it, this waits up to a minute for
     /// the board to come online.
@@ -141,6 +141,11 @@ pub struct SimulateArguments {
     /// Makes MAC addresses, light and presses repeatable.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// The hub's `mqtt.device_key`, which gives each board its key. In the environment it stays out of
+    /// the list of processes.
+    #[arg(long, value_name = "SECRET", default_value = "", hide_default_value = true)]
+    #[arg(env = "CAPTEUR_MQTT__DEVICE_KEY", hide_env_values = true)]
+    pub device_key: String,
     /// Switch all boards on at once, as after a power cut, and not one after the other.
     #[arg(long)]
     pub at_once: bool,

@@ -28,6 +28,10 @@ use std::{
 };
 use wifi::{Secret, Terminal, WifiError};
 
+/// How much of a board's partition is read, in bytes: settings never take more.
+#[expect(clippy::cast_possible_truncation, reason = "a sector of flash")]
+const SETTINGS_LEN: u32 = PARTITION_LEN as u32;
+
 /// Why a board was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FlashError {
@@ -119,8 +123,7 @@ fn plan<'a>(
     let found = if arguments.forget {
         Config::default()
     } else {
-        // A sector: settings never take more.
-        read(&board.read(image.config_offset, PARTITION_LEN as u32)?)
+        read(&board.read(image.config_offset, SETTINGS_LEN)?)
     };
     let mut wishes = arguments.wishes();
     wishes.wifi = wifi::choose(arguments.wifi.clone(), secret, &found, &mut Terminal)?;

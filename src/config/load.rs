@@ -400,6 +400,8 @@ mod tests {
         let settings = load("[mqtt]\ndevice_key = \"00123456789012345678\"\n", &[]).unwrap();
         assert_eq!(settings.mqtt.device_key, secret);
         assert!(!settings.to_toml().contains("0123"), "{}", settings.to_toml());
+        let said = message(&settings.to_toml(), &[]);
+        assert!(said.contains("`mqtt.device_key`") && said.contains("secret"), "{said}");
         assert!(!format!("{settings:?}").contains("0123"));
         let said = message("[mqtt]\ndevice_key = [\"0123456\"]\n", &[]);
         assert!(said.contains("`mqtt.device_key`"), "{said}");

@@ -7,6 +7,7 @@ use super::{Plan, port::Port};
 use capteur_protocol::Mac;
 use espflash::{
     Error as Espflash,
+    command::Command,
     connection::{Connection, ResetAfterOperation, ResetBeforeOperation},
     flasher::Flasher,
     image_format::Segment,
@@ -70,6 +71,7 @@ pub enum Step {
 /// A board whose boot loader answers.
 pub struct Board {
     flasher: Flasher,
+    resets: bool,
     chip: String,
     mac: Mac,
     flash: u32,
@@ -130,9 +132,7 @@ impl Board {
         let (before, after) = if link.reset {
             (ResetBeforeOperation::DefaultReset, ResetAfterOperation::HardReset)
         } else {
-            // Back to the chip's own boot loader, so that the board can be written again: no word
-            // starts the application for sure.
-            (ResetBeforeOperation::NoReset, ResetAfterOperation::NoReset)
+            (ResetBeforeOperation::NoReset, ResetAfterOperation::NoResetNoStub)
         };
         let connection = Connection::new(serial, port.usb().clone(), after, before, FIRST_BAUD);
         let baud = (port.usb().pid != NATIVE_PID).then_some(link.baud);
@@ -158,7 +158,7 @@ impl Board {
         })
         .map_err(silent)?;
         let mac = mac.parse().map_err(|_| silent(format!("{mac} is no MAC address")))?;
-        Ok(Self { flasher, chip: chip.to_string(), mac, flash })
+        Ok(Self { flasher, resets: link.reset, chip: chip.to_string(), mac, flash })
     }
 
     /// The chip's name, as `esp32c3`.
@@ -201,10 +201,19 @@ impl Board {
     ///
     /// [`BoardError::Failed`]: the board may be written in part, and can be written again.
     pub fn write(&mut self, plan: &Plan<'_>, tell: &mut dyn FnMut(Step)) -> Result<(), BoardError> {
-        let segments = plan.segments().map(|(offset, bytes)| Segment::new(offset, bytes));
+        let segments = plan.segments().map(|(addr, bytes)| {
+            let mut data = bytes.to_vec();
+            // Flash is written by the word.
+            data.resize(bytes.len().next_multiple_of(4), 0xFF);
+            Segment { addr, data: data.into() }
+        });
         let mut progress = Progress { tell, offset: 0, total: 0 };
         contained(|| self.flasher.write_bins_to_flash(&segments, &mut progress))
-            .map_err(|error| BoardError::Failed { what: "writing the flash", error })
+            .map_err(|error| BoardError::Failed { what: "writing the flash", error })?;
+        if !self.resets {
+            self.leave_stub();
+        }
+        Ok(())
     }
 
     /// Lets go of the board: starts the application that it has, where it can be reset.
@@ -213,15 +222,45 @@ impl Board {
     ///
     /// [`BoardError::Failed`]
     pub fn release(mut self) -> Result<(), BoardError> {
+        if !self.resets {
+            self.leave_stub();
+            return Ok(());
+        }
         let chip = self.flasher.chip();
         contained(|| self.flasher.connection().reset_after(true, chip))
             .map_err(|error| BoardError::Failed { what: "starting the board", error })
+    }
+
+    /// Has the chip's own boot loader come back, which can be spoken to again; nothing starts the
+    /// application for sure but a reset. The stub restarts the chip at the end of a download, so it
+    /// gets an empty one.
+    fn leave_stub(&mut self) {
+        let left = contained(|| {
+            let begin = Command::FlashBegin {
+                size: 0,
+                blocks: 0,
+                block_size: READ_BLOCK,
+                offset: 0,
+                supports_encryption: false,
+            };
+            let connection = self.flasher.connection();
+            connection.with_timeout(TIMEOUT, |connection| connection.command(begin))?;
+            let end = Command::FlashEnd { reboot: true };
+            connection.with_timeout(TIMEOUT, |connection| connection.command(end))
+        });
+        // All is written: at worst the person presses RESET, as always on such boards.
+        if let Err(error) = left {
+            tracing::debug!("the stub does not leave: {error}");
+        }
     }
 }
 
 impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").field("chip", &self.chip).field("mac", &self.mac).finish()
+        f.debug_struct("Board")
+            .field("chip", &self.chip)
+            .field("mac", &self.mac)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
+    fmt::{self, Write as _},
+    fs,
+    path::Path,
 };
 
 /// Who makes what boards are connected by, by the vendor's number on USB: the chips' own USB, and the
@@ -43,10 +44,7 @@ pub enum PortError {
         others: Vec<Port>,
     },
     /// More than one may be that of a board.
-    #[error(
-        "more than one board may be meant: choose with --port{}",
-        .0.iter().map(|port| format!("\n  {port}")).collect::<String>()
-    )]
+    #[error("more than one board may be meant: choose with --port{}", list(.0))]
     Several(Vec<Port>),
     /// The port that was named does not exist.
     #[error("there is no port {0}; `ls /dev/serial/by-id` lists those on USB")]
@@ -57,11 +55,21 @@ pub enum PortError {
 }
 
 fn unsure(ports: &[Port]) -> String {
-    if ports.is_empty() {
-        return String::new();
+    match ports {
+        [] => String::new(),
+        ports => {
+            format!("\nThese ports may be a board all the same; --port takes one:{}", list(ports))
+        }
     }
-    let list: String = ports.iter().map(|port| format!("\n  {port}")).collect();
-    format!("\nThese ports could be a board all the same; --port takes one:{list}")
+}
+
+fn list(ports: &[Port]) -> String {
+    let mut lines = String::new();
+    for port in ports {
+        // A `String` takes everything.
+        let _ = write!(lines, "\n  {port}");
+    }
+    lines
 }
 
 impl Port {
@@ -84,7 +92,7 @@ impl Port {
     /// A port by its path, which may be a link such as those in `/dev/serial/by-id`.
     fn at(path: &Path, known: Vec<Self>) -> Self {
         let device = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        known.into_iter().find(|port| PathBuf::from(&port.path) == device).unwrap_or_else(|| Self {
+        known.into_iter().find(|port| Path::new(&port.path) == device).unwrap_or_else(|| Self {
             path: path.display().to_string(),
             usb: UsbPortInfo {
                 vid: 0,

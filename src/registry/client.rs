@@ -60,6 +60,9 @@ pub struct Parts {
     pub devices: config::Devices,
     /// `mqtt.anonymous`: in a general-purpose broker a connection may speak for several devices.
     pub anonymous: config::Anonymous,
+    /// Whether boards have keys (`mqtt.device_key`): a connection speaks for the device alone whose
+    /// MAC it has proven to be its own.
+    pub keyed: bool,
     /// `[commands]`.
     pub commands: config::Commands,
     /// The time of day.
@@ -102,12 +105,14 @@ pub fn start(
         events,
         devices,
         anonymous,
+        keyed,
         commands,
         clock,
         entropy,
     } = parts;
     let mut state = State::new(contents, &devices, &commands);
     state.confined = anonymous != config::Anonymous::Full;
+    state.keyed = keyed;
     let state = Mutex::new(state);
     let shared = Arc::new(Shared { state, events });
     let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);

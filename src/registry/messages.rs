@@ -118,6 +118,9 @@ impl State {
         turn: &mut Turn<'_>,
     ) -> Result<(), Discard> {
         let mac = spelling.mac();
+        if !self.may_be(mac, origin) {
+            return Err(Discard::ForeignIdentity);
+        }
         let known = self.roster.by_mac(mac);
         let bound = self.roster.by_connection(origin.connection);
         if self.confined && bound.is_some_and(|bound| known != Some(bound)) {
@@ -362,6 +365,12 @@ impl State {
         }
     }
 
+    /// Whether a connection may be the device with this MAC: where boards have keys, it has proven
+    /// that it is.
+    fn may_be(&self, mac: Mac, origin: &Origin) -> bool {
+        !self.keyed || origin.mac == Some(mac)
+    }
+
     /// Whose pair it is: one that counts, and on a connection that is not another device's
     /// (ruling 10).
     fn speaker(&self, pair: &Pair, origin: &Origin) -> Result<DeviceId, Discard> {
@@ -372,7 +381,14 @@ impl State {
             (Some(bound), Some(named)) if self.confined && bound != named => {
                 Err(Discard::ForeignIdentity)
             }
-            _ => counts.ok_or(Discard::Stale),
+            _ => {
+                let id = counts.ok_or(Discard::Stale)?;
+                let entry = self.roster.get(id).ok_or(Discard::Stale)?;
+                if !self.may_be(entry.record.mac, origin) {
+                    return Err(Discard::ForeignIdentity);
+                }
+                Ok(id)
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) adoption: Adoption,
     /// Whether a connection is one device's alone (ruling 10).
     pub(super) confined: bool,
+    /// Whether a device's connection has to have proven its MAC.
+    pub(super) keyed: bool,
     /// Whether there is room to record readings.
     pub(super) recording: bool,
     pub(super) issuer: Issuer,
@@ -50,6 +52,7 @@ impl State {
         Self {
             adoption: devices.adoption,
             confined: true,
+            keyed: false,
             recording: true,
             issuer: Issuer::new(marks, &devices.name_prefix),
             roster,

@@ -69,7 +69,7 @@ impl Stats {
 pub enum Discard {
     /// Its pair is not, or no longer, of a session that counts.
     Stale,
-    /// Its connection is another device's.
+    /// Its connection is another device's, or has not proven to be this one's.
     ForeignIdentity,
     /// Its MAC is of a device that is online elsewhere.
     MacInUse,

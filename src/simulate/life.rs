@@ -48,7 +48,9 @@ pub(super) async fn live(birth: Birth) {
     };
     let light_interval =
         embassy_time::Duration::try_from(options.interval).unwrap_or(embassy_time::Duration::MAX);
-    let settings = Settings { light_interval, ..Settings::new(board.mac()) };
+    let mac = board.mac();
+    let key = options.device_key.as_ref().map(|master| master.board_key(mac));
+    let settings = Settings { light_interval, key, ..Settings::new(mac) };
     let seed = (random.next() >> 32) as u32;
     let mut node = Node::new(network, peripherals, settings, seed);
     let shown = Shown { state, shared, online, rssi: -45 - i8::try_from(number % 40).unwrap_or(0) };

@@ -1,5 +1,6 @@
 //! How many boards, and what happens to them.
 
+use crate::model::MasterKey;
 use std::time::Duration;
 
 /// How many boards, and what happens to them.
@@ -22,6 +23,8 @@ pub struct Options {
     pub press_every: Option<Duration>,
     /// From one network cut of a board to the next, on average; `None`: the network holds.
     pub cut_every: Option<Duration>,
+    /// What the hub derives the boards' keys from; `None`: they have none.
+    pub device_key: Option<MasterKey>,
     /// The number of threads that the boards live on; zero: one for each processor, at most four.
     pub threads: usize,
 }
@@ -42,6 +45,7 @@ impl Options {
             day: Duration::from_mins(10),
             press_every: Some(Duration::from_secs(20)),
             cut_every: None,
+            device_key: None,
             threads: 0,
         }
     }

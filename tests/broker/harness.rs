@@ -23,6 +23,7 @@ pub(crate) fn settings(anonymous: Anonymous) -> Mqtt {
     Mqtt {
         listen: "127.0.0.1:0".parse().unwrap(),
         anonymous,
+        device_key: None,
         max_connections: 1000,
         max_packet_bytes: 256 * 1024,
         connect_timeout_ms: 10_000,

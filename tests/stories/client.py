@@ -57,6 +57,7 @@ class Client:
         clean: bool = True,
         keepalive: int = 60,
         will: Will | None = None,
+        login: tuple[str, str] | None = None,
         connect: dict[str, Any] | None = None,
         bind: str = "",
         on_message: Callable[[Message], None] | None = None,
@@ -79,6 +80,8 @@ class Client:
             reconnect_on_failure=False,
             **options,
         )
+        if login is not None:
+            self.paho.username_pw_set(*login)
         if will is not None:
             will_properties = None
             if will.delay is not None:

@@ -60,6 +60,7 @@ class Device:
         *,
         version: int = V3,
         client_id: str | None = None,
+        key: str | None = None,
         qos: int | None = None,
         keepalive: int = 5,
         bind: str = "",
@@ -70,6 +71,7 @@ class Device:
         self.mac = mac or fresh_mac()
         self.version = version
         self.client_id = self.mac.replace(":", "") if client_id is None else client_id
+        self.key = key
         self.keepalive = keepalive
         self.bind = bind
         self.obedient = obedient
@@ -99,6 +101,7 @@ class Device:
             version=self.version,
             keepalive=self.keepalive,
             will=will,
+            login=None if self.key is None else (self.mac, self.key),
             bind=self.bind,
             on_message=self._obey,
         )

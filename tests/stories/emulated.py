@@ -19,15 +19,17 @@ CONFIG_ADDRESS = 0x8700_0000
 HOST = b"10.0.2.2"
 
 
-def settings(port: int, interval_ms: int) -> bytes:
+def settings(port: int, interval_ms: int, key: str) -> bytes:
     """A board's settings as `firmware/protocol` lays them out, written down here once more."""
     fields = b"".join(
         struct.pack("<BB", tag, len(value)) + value
         for tag, value in (
             (3, HOST),
             (4, struct.pack("<H", port)),
+            (5, bytes.fromhex(key)),
             (7, struct.pack("<I", interval_ms)),
         )
+        if value
     )
     header = b"CPTR" + struct.pack("<HH", 1, len(fields))
     return header + struct.pack("<I", zlib.crc32(header + fields)) + fields
@@ -36,11 +38,13 @@ def settings(port: int, interval_ms: int) -> bytes:
 class EmulatedBoard:
     """A board that is switched on as long as the block lasts."""
 
-    def __init__(self, hub: Hub, interval_ms: int = 200) -> None:
+    def __init__(
+        self, hub: Hub, interval_ms: int = 200, *, mac: str | None = None, key: str = ""
+    ) -> None:
         assert PROGRAM.is_file(), f"there is no {PROGRAM}: scripts/firmware emulated builds it"
-        self.mac = fresh_mac()
+        self.mac = mac or fresh_mac()
         config = hub.folder / "board.bin"
-        config.write_bytes(settings(hub.mqtt[1], interval_ms))
+        config.write_bytes(settings(hub.mqtt[1], interval_ms, key))
         self._log = hub.folder / "board.log"
         arguments = {
             "-M": "virt",

@@ -52,6 +52,7 @@ extern "C" fn main() -> ! {
     let mac = Mac(nic.mac());
     let (stack, mut runner) = network::stack(nic, SOCKETS.init(network::Sockets::new()));
     let mut settings = Settings::new(mac);
+    settings.key = config.key;
     if let Some(interval) = config.interval {
         settings.light_interval = Duration::from_millis(interval.as_millis().into());
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     fault::{Fault, Step},
+    identity::Identity,
     io::{Connector, LightSensor},
     link::{self, Buffers, Link},
     liveness::Liveness,
@@ -30,9 +31,9 @@ impl<C: Connector, L, B, P: LightSensor, const N: usize> Node<C, L, B, P, N> {
         supervisor: &mut impl Supervisor,
         stop: &mut Stop<'_, F>,
     ) -> Result<Option<Pair>, Fault> {
-        let Self { connector, buffers, settings, light, .. } = self;
+        let Self { connector, buffers, identity, settings, light, .. } = self;
         // Where it stops there is no session to leave, so the connection is just dropped.
-        let request = request(connector, buffers, settings, supervisor);
+        let request = request(connector, buffers, identity, settings, supervisor);
         match select3(request, stop.wished(), light.keep()).await {
             Either3::First(pair) => pair.map(Some),
             Either3::Second(()) => Ok(None),
@@ -48,11 +49,12 @@ impl<C: Connector, L, B, P: LightSensor, const N: usize> Node<C, L, B, P, N> {
 async fn request<C: Connector>(
     connector: &mut C,
     buffers: &mut Buffers,
+    identity: &Identity,
     settings: &Settings,
     supervisor: &mut impl Supervisor,
 ) -> Result<Pair, Fault> {
     let liveness = Liveness::new(settings.keep_alive);
-    let mut session = link::session(buffers, settings, None)?;
+    let mut session = link::session(buffers, identity, settings, None)?;
     let connected = Link::connect(connector, &mut session, &liveness, settings, Step::Join).await;
     supervisor.progress();
     let mut link = connected?;

@@ -21,6 +21,7 @@
 //! - `online`: starts the session and obeys
 //! - `reports`: what it has to say while it is online
 //! - `link`: one MQTT connection, bounded in time
+//! - `identity`: who it says it is
 //! - `liveness`: notices a hub that has fallen silent
 //! - [`io`]: what a board is made of: network, pins, sensor
 //! - `led`, `button`, `light`, `pace`: the pins' state, and when the next reading is due
@@ -36,6 +37,7 @@ mod backlog;
 mod backoff;
 mod button;
 pub mod fault;
+mod identity;
 pub mod io;
 mod join;
 mod led;

@@ -2,12 +2,13 @@
 
 use crate::{
     fault::{Fault, Step},
+    identity::Identity,
     io::Connector,
     liveness::{Liveness, Wire},
     settings::Settings,
 };
-use capteur_protocol::{DeviceMessage, HubMessage, Mac, ParseError, Topic, mac::MAC_LEN};
-use core::fmt::{Debug, Write as _};
+use capteur_protocol::{DeviceMessage, HubMessage, ParseError, Topic};
+use core::fmt::Debug;
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{Read, Write};
 use minimq::{
@@ -42,25 +43,22 @@ impl Buffers {
 /// `state/leave` when the connection is lost.
 pub(crate) fn session<'b>(
     buffers: &'b mut Buffers,
+    identity: &'b Identity,
     settings: &Settings,
     will: Option<&'b [u8]>,
 ) -> Result<Session<'b>, Fault> {
-    let config = ConfigBuilder::new(minimq::Buffers::new(&mut buffers.rx, &mut buffers.tx))
-        .client_id(&client_id(settings.mac))
+    let mut config = ConfigBuilder::new(minimq::Buffers::new(&mut buffers.rx, &mut buffers.tx))
+        .client_id(identity.client_id())
         .map_err(|_| Fault::Capacity)?
         .keepalive_interval(settings.keep_alive.as_secs());
+    if let Some((user_name, password)) = identity.credentials() {
+        config = config.auth(user_name, password).map_err(|_| Fault::Capacity)?;
+    }
     let Some(payload) = will else { return Ok(Session::new(config)) };
     Will::new(Topic::Leave.as_str(), payload, &[])
         .and_then(|will| config.will(will.qos(qos(Topic::Leave))))
         .map(Session::new)
         .map_err(|_| Fault::Capacity)
-}
-
-fn client_id(mac: Mac) -> heapless::String<MAC_LEN> {
-    let mut id = heapless::String::new();
-    // Can't fail: a MAC is printed in exactly that many bytes.
-    let _ = write!(id, "{mac}");
-    id
 }
 
 fn qos(topic: Topic) -> QoS {

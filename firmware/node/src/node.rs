@@ -4,6 +4,7 @@ use crate::{
     backoff::Backoff,
     button::Button,
     fault::Fault,
+    identity::Identity,
     io::{Connector, LightSensor, Peripherals},
     led::Led,
     light::Light,
@@ -41,6 +42,7 @@ pub struct Node<C, L, B, P, const N: usize = BACKLOG_LEN> {
     pub(crate) light: Light<P, N>,
     pub(crate) settings: Settings,
     pub(crate) backoff: Backoff,
+    pub(crate) identity: Identity,
     pub(crate) buffers: Buffers,
 }
 
@@ -86,6 +88,7 @@ where
             button: Button::new(button, settings.button, settings.debounce),
             light: Light::new(light, settings.away_interval.max(settings.light_interval)),
             backoff: Backoff::new(settings.backoff_min, settings.backoff_max, seed),
+            identity: Identity::new(&settings),
             settings,
             buffers: Buffers::new(),
         }

@@ -68,10 +68,10 @@ where
         supervisor: &mut impl Supervisor,
         stop: &mut Stop<'_, F>,
     ) -> Result<Option<Pair>, Fault> {
-        let Self { connector, buffers, settings, led, button, light, backoff } = self;
+        let Self { connector, buffers, identity, settings, led, button, light, backoff } = self;
         let will = DeviceMessage::Leave(pair.clone()).payload();
         let liveness = Liveness::new(settings.keep_alive);
-        let mut session = link::session(buffers, settings, Some(will.as_bytes()))?;
+        let mut session = link::session(buffers, identity, settings, Some(will.as_bytes()))?;
         let connecting = Link::connect(connector, &mut session, &liveness, settings, Step::Start);
         let connected = match select3(connecting, stop.wished(), light.keep()).await {
             Either3::First(connected) => connected,

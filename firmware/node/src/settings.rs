@@ -1,6 +1,9 @@
 //! What can be chosen about a board.
 
-use capteur_protocol::{Mac, config::Polarity};
+use capteur_protocol::{
+    Mac,
+    config::{BoardKey, Polarity},
+};
 use embassy_time::Duration;
 
 /// An MQTT keep-alive of 1 to 5 seconds: the protocol wants it strictly below 6.
@@ -27,6 +30,8 @@ impl KeepAlive {
 pub struct Settings {
     /// Who the board is. Also its MQTT client id, so that the broker ends a forgotten connection.
     pub mac: Mac,
+    /// What the board proves its MAC with, to a hub that asks for it.
+    pub key: Option<BoardKey>,
     /// The MQTT keep-alive.
     pub keep_alive: KeepAlive,
     /// From one light reading to the next.
@@ -62,6 +67,7 @@ impl Settings {
     pub const fn new(mac: Mac) -> Self {
         Self {
             mac,
+            key: None,
             keep_alive: KeepAlive::MAX,
             light_interval: Duration::from_secs(2),
             away_interval: Duration::from_secs(10),

@@ -24,6 +24,9 @@ pub(crate) struct Connect<'a> {
     /// Whether the client asks for an enhanced authentication (section 4.12).
     pub(crate) enhanced_authentication: bool,
     pub(crate) will: Option<WillPacket<'a>>,
+    pub(crate) user_name: Option<&'a str>,
+    /// Empty where there is none: no password that counts is.
+    pub(crate) password: &'a [u8],
 }
 
 /// A will as CONNECT carries it (section 3.1.3).
@@ -93,6 +96,8 @@ impl<'a> Connect<'a> {
             maximum_packet_size: u32::MAX,
             enhanced_authentication: false,
             will: None,
+            user_name: None,
+            password: &[],
         };
         if version == Version::V5 {
             connect.read_properties(&mut reader)?;
@@ -115,12 +120,11 @@ impl<'a> Connect<'a> {
             will.payload = reader.binary()?;
             connect.will = Some(will);
         }
-        // This version knows no credentials: they are read only to be skipped.
         if flags & USER_NAME != 0 {
-            reader.string()?;
+            connect.user_name = Some(reader.string()?);
         }
         if flags & PASSWORD != 0 {
-            reader.binary()?;
+            connect.password = reader.binary()?;
         }
         if reader.is_empty() { Ok(connect) } else { Err(Reason::MALFORMED) }
     }
@@ -207,6 +211,15 @@ mod tests {
                 "{flags:#x}"
             );
         }
+    }
+
+    #[test]
+    fn credentials_are_read() {
+        let connect = read(b"\0\x04MQTT\x04\xc2\0\x04\0\x01a\0\x01u\0\x02pw").unwrap();
+        assert_eq!((connect.user_name, connect.password), (Some("u"), &b"pw"[..]));
+        // MQTT 5 allows a password alone (section 3.1.2.9).
+        let connect = read(b"\0\x04MQTT\x05\x42\0\x04\0\0\x01a\0\x02pw").unwrap();
+        assert_eq!((connect.user_name, connect.password), (None, &b"pw"[..]));
     }
 
     #[test]

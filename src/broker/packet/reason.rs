@@ -14,6 +14,7 @@ impl Reason {
     pub(crate) const PROTOCOL_ERROR: Self = Self(0x82);
     pub(crate) const UNSUPPORTED_VERSION: Self = Self(0x84);
     pub(crate) const CLIENT_ID_NOT_VALID: Self = Self(0x85);
+    pub(crate) const BAD_USER_NAME_OR_PASSWORD: Self = Self(0x86);
     pub(crate) const NOT_AUTHORIZED: Self = Self(0x87);
     pub(crate) const SERVER_SHUTTING_DOWN: Self = Self(0x8b);
     pub(crate) const BAD_AUTHENTICATION_METHOD: Self = Self(0x8c);
@@ -40,6 +41,7 @@ impl Reason {
             Self::SUCCESS => 0,
             Self::UNSUPPORTED_VERSION => 1,
             Self::CLIENT_ID_NOT_VALID => 2,
+            Self::BAD_USER_NAME_OR_PASSWORD => 4,
             Self::NOT_AUTHORIZED | Self::BAD_AUTHENTICATION_METHOD => 5,
             _ => 3,
         }

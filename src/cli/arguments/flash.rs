@@ -10,6 +10,7 @@ use std::{path::PathBuf, str::FromStr};
 
 /// Arguments of `capteur flash`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct FlashArguments {
     /// The serial port of the board; by default the only one on USB that a board may be on.
     #[arg(long, value_name = "PORT")]

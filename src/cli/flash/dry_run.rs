@@ -43,11 +43,11 @@ fn meant<'a>(
         return Ok(vec![package.image(chip)?]);
     }
     let Some(board) = &arguments.board else { return Ok(package.images().iter().collect()) };
-    let knows = |image: &&Image| image.boards.iter().any(|known| known == board.as_str());
-    let images: Vec<_> = package.images().iter().filter(knows).collect();
+    let has_it = |image: &&Image| image.boards.iter().any(|known| known == board.as_str());
+    let images: Vec<_> = package.images().iter().filter(has_it).collect();
     if images.is_empty() {
-        let known: Vec<_> = package.images().iter().flat_map(|i| &i.boards).cloned().collect();
-        let (board, known) = (board.to_string(), known.join(", "));
+        let all: Vec<_> = package.images().iter().flat_map(|i| &i.boards).cloned().collect();
+        let (board, known) = (board.to_string(), all.join(", "));
         return Err(FlashError::UnknownBoard { board, known });
     }
     Ok(images)

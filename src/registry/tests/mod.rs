@@ -197,6 +197,7 @@ impl Bench {
             connection: ConnectionId(self.connections),
             client_id: client_id.into(),
             address: [192, 168, 1, host].into(),
+            mac: None,
         }
     }
 

@@ -257,6 +257,35 @@ fn ruling_10_a_bridge_in_a_general_purpose_broker_speaks_for_several_devices() {
 }
 
 #[test]
+fn a_connection_speaks_for_the_board_alone_that_it_has_proven_to_be() {
+    for confined in [true, false] {
+        let mut bench = Bench::new();
+        bench.state.keyed = true;
+        bench.state.confined = confined;
+        let board = Origin { mac: Some(A.parse().unwrap()), ..bench.connect(1, "board") };
+        let other = Origin { mac: Some(B.parse().unwrap()), ..bench.connect(1, "other") };
+        let stranger = bench.connect(1, "stranger");
+        assert_eq!(bench.say(&stranger, &joining(A)), Verdict::NotAuthorized);
+        assert_eq!(bench.say(&other, &joining(A)), Verdict::NotAuthorized);
+        let pair = bench.join(&board, A);
+        for thief in [&stranger, &other] {
+            assert_eq!(bench.start(thief, &pair), Verdict::NotAuthorized);
+            assert_eq!(bench.led(thief, &pair, true), Verdict::NotAuthorized);
+            assert_eq!(bench.hand_in(thief, &pair, &[(1000, 5)]), Verdict::NotAuthorized);
+        }
+        assert_eq!(bench.start(&board, &pair), Verdict::Accepted);
+        for thief in [&stranger, &other] {
+            bench.leave(thief, &pair);
+            assert_eq!(bench.device(A).state, DeviceState::Online);
+        }
+        assert_eq!(bench.led(&board, &pair, true), Verdict::Accepted);
+        assert_eq!(bench.disk.readings.len(), 1);
+        bench.turn(|state, turn| state.connection_ended(&pair, &board, turn));
+        assert_eq!(bench.device(A).state, DeviceState::Offline);
+    }
+}
+
+#[test]
 fn ruling_6_a_device_is_online_as_long_as_a_connection_of_its_session_lives() {
     let mut bench = Bench::new();
     let (first, pair) = bench.dance(1, A);

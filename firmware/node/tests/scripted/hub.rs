@@ -10,8 +10,8 @@ use embedded_io_async::{Read, Write};
 use rumqttc::v5::mqttbytes::{
     Error, QoS,
     v5::{
-        ConnAck, Connect, ConnectReturnCode, Disconnect, DisconnectReasonCode, LastWill, Packet,
-        PingResp, PubAck, PubAckReason, PubComp, PubRec, PubRel, Publish, SubAck,
+        ConnAck, Connect, ConnectReturnCode, Disconnect, DisconnectReasonCode, LastWill, Login,
+        Packet, PingResp, PubAck, PubAckReason, PubComp, PubRec, PubRel, Publish, SubAck,
         SubscribeReasonCode,
     },
 };
@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     stream: End,
     buffer: BytesMut,
     next_id: u16,
+    /// What the board has shown to be let in.
+    pub(crate) login: Option<Login>,
     /// What the hub answers to QoS 1 publications.
     pub(crate) puback: PubAckReason,
     /// What the hub answers to a backlog, where that is something else.
@@ -53,6 +55,7 @@ impl Peer {
             stream: port.accept().await,
             buffer: BytesMut::new(),
             next_id: 0,
+            login: None,
             puback: PubAckReason::Success,
             backlog_puback: None,
             forgets_backlogs: false,
@@ -94,7 +97,8 @@ impl Peer {
         loop {
             match self.read().await {
                 None => return Did::Close,
-                Some(Packet::Connect(connect, will, _)) => {
+                Some(Packet::Connect(connect, will, login)) => {
+                    self.login = login;
                     let code = ConnectReturnCode::Success;
                     let ack = ConnAck { session_present: false, code, properties: None };
                     self.write(Packet::ConnAck(ack)).await;

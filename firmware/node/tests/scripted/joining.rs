@@ -1,12 +1,14 @@
 //! How a board gets its name and starts its session.
 
 use crate::{
-    board::{MAC_TEXT, play},
+    board::{MAC, MAC_TEXT, play, play_with},
     clock::now_ms,
     hub::{Did, Peer},
 };
+use capteur_node::Settings;
+use capteur_protocol::config::BoardKey;
 use embassy_time::{Duration, Timer};
-use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::{QoS, v5::Login};
 
 const PAIR: &str = "capteur01;1743946777.603371";
 
@@ -16,7 +18,7 @@ fn a_board_joins_exactly_as_the_protocol_says() {
         let (mut peer, connect, will) = Peer::connected(&port).await;
         assert_eq!(connect.client_id, MAC_TEXT);
         assert!(connect.clean_start && connect.keep_alive == 5);
-        assert_eq!(will, None);
+        assert_eq!((will, &peer.login), (None, &None));
         let subscription = vec![("state/nameAssign".to_owned(), QoS::ExactlyOnce)];
         assert_eq!(peer.next().await, Did::Subscribe(subscription));
         let request = Did::Publish("state/join".into(), QoS::ExactlyOnce, MAC_TEXT.into());
@@ -49,6 +51,25 @@ fn a_board_joins_exactly_as_the_protocol_says() {
         ] {
             assert_eq!(peer.next().await, expected);
         }
+    });
+}
+
+#[test]
+fn a_board_with_a_key_shows_it_on_every_connection() {
+    let settings = Settings { key: Some(BoardKey([0x5A; 32])), ..Settings::new(MAC) };
+    play_with(settings, |port, _| async move {
+        let (mut peer, connect, _) = Peer::connected(&port).await;
+        assert_eq!(connect.client_id, MAC_TEXT);
+        let login = Some(Login { username: MAC_TEXT.into(), password: "5a".repeat(32) });
+        assert_eq!(peer.login, login);
+        assert_eq!(peer.published("state/join").await, MAC_TEXT);
+        peer.assign(PAIR).await;
+        peer.until(|did| *did == Did::Disconnect).await;
+
+        let (mut peer, _, will) = Peer::connected(&port).await;
+        assert_eq!(peer.login, login);
+        assert_eq!(will.expect("a will").message, PAIR.as_bytes());
+        assert_eq!(peer.published("photoresistor/status").await, format!("{PAIR};58"));
     });
 }
 
