@@ -75,8 +75,8 @@ impl fmt::Display for HubAddress {
 }
 
 impl Wishes {
-    /// What a board's settings become that has `found`. A password belongs to its network, a port to
-    /// its host, and the key to the hub that flashes.
+    /// What a board's settings become that has `found`. A password belongs to its network, and a port
+    /// to its host; where no key is made for the board, it keeps the one that it has.
     pub fn over(self, found: Config, key: Option<BoardKey>) -> Config {
         let (ssid, passphrase) = match self.wifi {
             Some(wifi) => (Some(wifi.ssid), wifi.passphrase),
@@ -91,7 +91,7 @@ impl Wishes {
             passphrase,
             host,
             port,
-            key,
+            key: key.or(found.key),
             name: self.name.or(found.name),
             interval: self.interval.or(found.interval),
             board: self.board.or(found.board),
@@ -128,7 +128,7 @@ pub(super) fn describe(config: &Config) -> Vec<(&'static str, String)> {
     line(
         "key",
         match config.key {
-            Some(_) => "made from `mqtt.device_key` for this board alone".into(),
+            Some(_) => "its own, which it shows to its hub".into(),
             None => "none: the board proves nothing to its hub".into(),
         },
     );
@@ -220,27 +220,17 @@ pub(crate) mod tests {
             key in option::of(any::<[u8; 32]>().prop_map(BoardKey)),
         ) {
             let becomes = wanted.clone().over(found.clone(), key);
-            match wanted.wifi {
-                Some(wifi) => {
-                    prop_assert_eq!(becomes.ssid, Some(wifi.ssid));
-                    prop_assert_eq!(becomes.passphrase, wifi.passphrase);
-                }
-                None => {
-                    prop_assert_eq!(becomes.ssid, found.ssid);
-                    prop_assert_eq!(becomes.passphrase, found.passphrase);
-                }
-            }
-            match wanted.hub {
-                Some(hub) => {
-                    prop_assert_eq!(becomes.host, Some(hub.host));
-                    prop_assert_eq!(becomes.port, hub.port);
-                }
-                None => {
-                    prop_assert_eq!(becomes.host, found.host);
-                    prop_assert_eq!(becomes.port, found.port);
-                }
-            }
-            prop_assert_eq!(becomes.key, key);
+            let network = match wanted.wifi {
+                Some(wifi) => (Some(wifi.ssid), wifi.passphrase),
+                None => (found.ssid, found.passphrase),
+            };
+            prop_assert_eq!((becomes.ssid, becomes.passphrase), network);
+            let hub = match wanted.hub {
+                Some(hub) => (Some(hub.host), hub.port),
+                None => (found.host, found.port),
+            };
+            prop_assert_eq!((becomes.host, becomes.port), hub);
+            prop_assert_eq!(becomes.key, key.or(found.key));
             prop_assert_eq!(becomes.name, wanted.name.or(found.name));
             prop_assert_eq!(becomes.interval, wanted.interval.or(found.interval));
             prop_assert_eq!(becomes.board, wanted.board.or(found.board));
@@ -251,8 +241,7 @@ pub(crate) mod tests {
 
         #[test]
         fn to_want_nothing_changes_nothing(found in config()) {
-            let key = found.key;
-            prop_assert_eq!(Wishes::default().over(found.clone(), key), found);
+            prop_assert_eq!(Wishes::default().over(found.clone(), None), found);
         }
 
         #[test]

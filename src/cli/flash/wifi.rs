@@ -193,9 +193,9 @@ mod tests {
         Secret::Passphrase(text.parse().unwrap())
     }
 
-    fn wifi(ssid: &str, password: Option<&str>) -> Option<Wifi> {
+    fn wifi(ssid: &str, password: Option<&str>) -> Wifi {
         let passphrase = password.map(|text| text.parse().unwrap());
-        Some(Wifi { ssid: ssid.parse().unwrap(), passphrase })
+        Wifi { ssid: ssid.parse().unwrap(), passphrase }
     }
 
     fn home() -> Config {
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(chosen(None, Secret::Unsaid, &home()), Ok(None));
         assert_eq!(chosen(Some("home"), Secret::Unsaid, &home()), Ok(None));
         let away = chosen(Some("away"), secret("new password"), &home());
-        assert_eq!(away, Ok(wifi("away", Some("new password"))));
+        assert_eq!(away, Ok(Some(wifi("away", Some("new password")))));
     }
 
     #[test]
@@ -229,21 +229,21 @@ mod tests {
         // Another network never gets this one's password.
         let said = chosen(Some("away"), Secret::Unsaid, &home()).unwrap_err();
         assert!(said.contains("away") && said.contains("--wifi-password-file"), "{said}");
-        assert_eq!(chosen(Some("away"), Secret::Open, &home()), Ok(wifi("away", None)));
+        assert_eq!(chosen(Some("away"), Secret::Open, &home()), Ok(Some(wifi("away", None))));
         // And a password without a name is for the network that is there.
         let renewed = chosen(None, secret("new password"), &home());
-        assert_eq!(renewed, Ok(wifi("home", Some("new password"))));
-        assert_eq!(chosen(None, Secret::Open, &home()), Ok(wifi("home", None)));
+        assert_eq!(renewed, Ok(Some(wifi("home", Some("new password")))));
+        assert_eq!(chosen(None, Secret::Open, &home()), Ok(Some(wifi("home", None))));
     }
 
     #[test]
     fn what_is_missing_is_asked_for_and_said_where_nobody_is_there() {
         let mut person = Answers { network: Some("asked"), password: Some(secret("a password")) };
         let asked = choose(None, Secret::Unsaid, &Config::default(), &mut person).unwrap();
-        assert_eq!(asked, wifi("asked", Some("a password")));
+        assert_eq!(asked, Some(wifi("asked", Some("a password"))));
         let mut person = Answers { network: Some("asked"), password: Some(Secret::Open) };
         let open = choose(None, Secret::Unsaid, &Config::default(), &mut person).unwrap();
-        assert_eq!(open, wifi("asked", None));
+        assert_eq!(open, Some(wifi("asked", None)));
         let said = chosen(None, Secret::Unsaid, &Config::default()).unwrap_err();
         assert!(said.contains("--wifi") && said.contains("CAPTEUR_WIFI"), "{said}");
         assert!(chosen(Some("new"), Secret::Unsaid, &Config::default()).is_err());
