@@ -49,7 +49,7 @@ class FakeBoard:
         self.mac = mac
         self.flash = NorFlash(flash_len)
         self._machine = Machine(CHIPS[chip], bytes.fromhex(mac.replace(":", "")), self.flash)
-        self._runs: Program | None = None
+        self._starts = 0
         self._loader: Loader | None = None
         # How often each command was heard.
         self.heard: Counter[int] = Counter()
@@ -87,11 +87,6 @@ class FakeBoard:
     def refused(self) -> list[str]:
         """Commands that the board did not obey, and why."""
         return self._machine.refused
-
-    @property
-    def at_first(self) -> bool:
-        """Whether the ROM's loader waits for somebody, as after a reset."""
-        return self._machine.runs is Program.ROM and self._machine.speed is None
 
     def press_reset(self) -> None:
         """Has the chip begin anew, while nobody speaks to it."""
@@ -139,10 +134,10 @@ class FakeBoard:
             self._faults.get((op, self.heard[op]), lambda: None)()
             if op == Op.SYNC and self._machine.speed is None:
                 self._machine.speed = self._host_speed()
-        if self._runs is not self._machine.runs:
-            self._runs = self._machine.runs
+        if self._starts != self._machine.starts:
+            self._starts = self._machine.starts
             kinds: dict[Program, type[Loader]] = {Program.ROM: Rom, Program.STUB: Stub}
-            kind = kinds.get(self._runs)
+            kind = kinds.get(self._machine.runs)
             self._loader = kind and kind(self._machine)
         # At another speed, it is noise for the board.
         if self._loader and not self._silent and self._machine.speed == self._host_speed():

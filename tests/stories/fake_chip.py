@@ -97,11 +97,13 @@ class Machine:
         self.flash = flash
         # Commands that it did not obey, and why.
         self.refused: list[str] = []
+        # What it runs, and how many programs that makes.
+        self.runs, self.starts = Program.OTHER, 0
         self.reset()
 
     def reset(self) -> None:
         """What a reset leaves: eFuses and flash are as they were."""
-        self.runs = Program.ROM
+        self.start(Program.ROM)
         self.ram: dict[int, bytes] = {}
         # Bits per second; None until the ROM has found them ("Initial Synchronisation").
         self.speed: int | None = None
@@ -113,6 +115,11 @@ class Machine:
         self._registers = {self.chip.mac + 4 * word: value for word, value in words.items()}
         self._registers[UART_CLKDIV] = self.chip.crystal * 1_000_000 // FIRST_SPEED
         self._registers |= self.chip.registers
+
+    def start(self, program: Program) -> None:
+        """Runs another program, or the same one anew."""
+        self.runs = program
+        self.starts += 1
 
     def peek(self, address: int) -> int:
         """Reads a register; those that nobody knows hold what was written, and 0 at first."""

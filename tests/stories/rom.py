@@ -55,7 +55,7 @@ class Rom(Loader):
 
         def leave() -> Iterable[bytes]:
             if run:
-                self.machine.runs = Program.OTHER
+                self.machine.start(Program.OTHER)
             else:
                 self.machine.reset()
             return ()
@@ -77,7 +77,7 @@ class Rom(Loader):
         def run() -> Iterable[bytes]:
             loaded = any(at <= entry < at + len(code) for at, code in self.machine.ram.items())
             # Where nothing was loaded, the chip gets lost.
-            self.machine.runs = Program.STUB if loaded else Program.OTHER
+            self.machine.start(Program.STUB if loaded else Program.OTHER)
             return [b"OHAI"] if loaded else []
 
         if not stay:

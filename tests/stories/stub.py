@@ -2,7 +2,7 @@
 
 The code that they send is not run here; what it would do is done. After "Serial Protocol" in
 esptool's documentation (names in quotes are its sections), and Espressif's esp-flasher-stub where
-that is silent.
+that is silent. Its own loading into RAM is left out.
 """
 
 import hashlib
@@ -83,18 +83,12 @@ class Stub(Loader):
             download.erased_to = end
         self._program(download, data)
 
-    def _flash_end(self, data: bytes) -> tuple[int, bytes]:
+    def _flash_end(self, _data: bytes) -> tuple[int, bytes]:
         download = self._begun()
         need(download.written == download.size, Reason.LENGTH)
+        # By the documentation, 0 reboots. The stub that comes with esptool 5.6 and espflash 4.7 has
+        # no code for that, and stays.
         self._download = None
-        (stay,) = struct.unpack("<I", data)
-
-        def leave() -> Iterable[bytes]:
-            self.machine.reset()
-            return ()
-
-        if not stay:
-            self._after = leave
         return 0, b""
 
     def _erase_flash(self, _data: bytes) -> tuple[int, bytes]:

@@ -92,6 +92,16 @@ def test_what_esptool_writes_it_reads_and_verifies(tmp_path: Path, loader: str, 
         assert (tmp_path / "back").read_bytes() == board.flash.read(0xFFC, 16384)
 
 
+def test_esptool_finds_the_stub_of_its_last_run(tmp_path: Path) -> None:
+    """Nothing stops it but a reset."""
+    (tmp_path / "file").write_bytes(content(SECTOR))
+    with FakeBoard() as board:
+        esptool(board, "write-flash", "0x10000", tmp_path / "file")
+        assert "already running" in esptool(board, "verify-flash", "0x10000", tmp_path / "file")
+        board.press_reset()
+        assert "Uploading" in esptool(board, "verify-flash", "0x10000", tmp_path / "file")
+
+
 def test_esptool_sees_that_a_cell_is_worn(tmp_path: Path) -> None:
     """The stub writes without looking; the digest tells."""
     (tmp_path / "file").write_bytes(b"\xff" * SECTOR)
