@@ -265,15 +265,17 @@ impl fmt::Debug for Board {
 }
 
 fn open(path: &str) -> Result<TTYPort, BoardError> {
-    let port = || path.to_owned();
-    TTYPort::open(&serialport::new(path, FIRST_BAUD).timeout(TIMEOUT)).map_err(|error| {
-        match error.kind() {
-            ErrorKind::Io(io::ErrorKind::PermissionDenied) => BoardError::Permission(port()),
-            // EBUSY, and a lock that another program holds.
-            ErrorKind::NoDevice => BoardError::Busy(port()),
-            _ => BoardError::Open { port: port(), error },
-        }
-    })
+    TTYPort::open(&serialport::new(path, FIRST_BAUD).timeout(TIMEOUT))
+        .map_err(|error| cant_open(path.to_owned(), error))
+}
+
+fn cant_open(port: String, error: serialport::Error) -> BoardError {
+    match error.kind() {
+        ErrorKind::Io(io::ErrorKind::PermissionDenied) => BoardError::Permission(port),
+        // EBUSY, and a lock that another program holds.
+        ErrorKind::NoDevice => BoardError::Busy(port),
+        _ => BoardError::Open { port, error },
+    }
 }
 
 /// Runs what listens to a board. What comes down a serial line may be anything, and the library
@@ -349,6 +351,12 @@ mod tests {
 
     #[test]
     fn a_port_that_can_not_be_opened_says_why() {
+        let said =
+            |kind| cant_open("/dev/x".into(), serialport::Error::new(kind, "why")).to_string();
+        let permission = said(ErrorKind::Io(io::ErrorKind::PermissionDenied));
+        assert!(permission.contains("/dev/x") && permission.contains("dialout"), "{permission}");
+        assert!(said(ErrorKind::NoDevice).starts_with("/dev/x is in use"));
+        assert_eq!(said(ErrorKind::Unknown), "can't open /dev/x: why");
         let error = open("/no/such/port").unwrap_err();
         assert!(error.to_string().contains("/no/such/port"), "{error}");
         let folder = tempfile::tempdir().unwrap();

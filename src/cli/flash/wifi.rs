@@ -18,6 +18,9 @@ use std::{
 /// The variable of the environment that may hold the password.
 pub(super) const PASSWORD: &str = "CAPTEUR_WIFI_PASSWORD";
 
+/// What a password is like.
+const SHAPE: &str = "8 to 63 printable ASCII characters, or 64 hexadecimal digits";
+
 /// Why it is not known which network a board is to join.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum WifiError {
@@ -28,10 +31,7 @@ pub(in crate::cli) enum WifiError {
          or say --wifi-open if it has none"
     )]
     NoPassword(Ssid),
-    #[error(
-        "{0}: a Wi-Fi's password has 8 to 63 printable ASCII characters, or 64 hexadecimal digits \
-         (--wifi-open: it has none)"
-    )]
+    #[error("{0}: a Wi-Fi's password has {SHAPE} (--wifi-open: it has none)")]
     BadPassword(String),
     #[error("--wifi-password-file: can't read {path}: {error}")]
     Unreadable { path: String, error: io::Error },
@@ -160,7 +160,7 @@ impl Person for Terminal {
             }
             match text.parse() {
                 Ok(passphrase) => return Ok(Secret::Passphrase(passphrase)),
-                Err(error) => print_error(&format!("The password {error}: 8 to 63 characters.\n")),
+                Err(_) => print_error(&format!("It has {SHAPE}.\n")),
             }
         }
         Ok(Secret::Unsaid)
