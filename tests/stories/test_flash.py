@@ -5,6 +5,7 @@ image starts.
 """
 
 import csv
+import dataclasses
 import fcntl
 import hashlib
 import hmac
@@ -24,8 +25,10 @@ from api import Api
 from board_image import Partition, partitions, settings
 from device import Device
 from fake_board import MIB, FakeBoard
+from fake_chip import CHIPS
 from hub import BINARY, REPOSITORY, Hub, capteur
 from loader import Op
+from waiting import eventually
 
 PACKAGE = REPOSITORY / "target/firmware-check"
 
@@ -312,6 +315,15 @@ def test_a_chip_without_an_image_is_refused() -> None:
         assert everything(board) == b"\xff" * len(board.flash)
 
 
+def test_a_chip_that_nobody_knows_is_not_called_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers well; no button helps."""
+    monkeypatch.setitem(CHIPS, "esp32x9", dataclasses.replace(CHIPS["esp32c3"], id=99))
+    with FakeBoard("esp32x9") as board:
+        done = flash(board, *WIFI)
+        refused(done, FAILURE, board.port, "chip ID: 99")
+        assert "BOOT" not in done.stderr
+
+
 def test_another_chip_than_the_one_that_was_named_is_refused(
     tmp_path: Path, package: dict[str, Any]
 ) -> None:
@@ -454,6 +466,7 @@ def test_a_board_that_talks_nonsense_ends_with_an_error(board: FakeBoard) -> Non
 
 def test_a_board_that_comes_online_is_told_of(hub: Hub, api: Api, board: FakeBoard) -> None:
     """The command waits for it at the hub of this machine."""
+    eventually(lambda: api.get("/health").status == 200, "a hub that works")
     arguments = ["--port", board.port, "--no-reset", "--images", PACKAGE, *WIFI]
     arguments += ["--hub", "127.0.0.1", "--config", hub.folder / "config.toml"]
     with subprocess.Popen(
