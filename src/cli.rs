@@ -80,6 +80,8 @@ enum CliError {
     UnknownDevice(DeviceKey),
     #[error("--from is later than --to")]
     TimesReversed,
+    #[error("--name is given {names} times, for {devices} boards (--devices)")]
+    TooManyNames { names: usize, devices: usize },
     #[error("interrupted")]
     Interrupted,
     #[error("{what}: {error}")]
@@ -94,7 +96,9 @@ impl CliError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Settings(_) | Self::TimesReversed => ExitCode::from(EXIT_USAGE),
+            Self::Settings(_) | Self::TimesReversed | Self::TooManyNames { .. } => {
+                ExitCode::from(EXIT_USAGE)
+            }
             Self::Flash(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
             _ => ExitCode::FAILURE,
         }
@@ -195,7 +199,12 @@ async fn simulate_boards(
     arguments: SimulateArguments,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CliError> {
-    let mut options = Options::new(arguments.broker, arguments.devices);
+    let (names, devices) = (arguments.names, arguments.devices);
+    if names.len() > devices {
+        return Err(CliError::TooManyNames { names: names.len(), devices });
+    }
+    let mut options = Options::new(arguments.broker, devices);
+    options.names = names;
     options.interval = arguments.interval;
     options.seed = arguments.seed;
     options.device_key = MasterKey::new(&arguments.device_key);

@@ -16,6 +16,8 @@ pub struct Settings {
     pub mqtt: Mqtt,
     /// The API and the page.
     pub http: Http,
+    /// What the hub is called on the network.
+    pub mdns: Mdns,
     /// Where and how devices and readings are kept.
     pub store: Store,
     /// How devices are named and let in.
@@ -94,6 +96,16 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Host names, beside IP addresses, `localhost` and `*.local`, under which the hub is called.
     pub hosts: Vec<String>,
+}
+
+/// `[mdns]`: what the hub is called on the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mdns {
+    /// The host name without `.local`; empty where the hub says nothing.
+    pub name: String,
+    /// The interfaces on which it is said; empty for all that boards may come from.
+    pub interfaces: Vec<String>,
 }
 
 /// `[store]`: where and how devices and readings are kept.

@@ -6,6 +6,7 @@ use crate::{
     broker::{Broker, BrokerEnded, StartError},
     config::{self, Settings},
     events::Events,
+    mdns::Mdns,
     model::{Clock, DeviceState, MasterKey},
     nightly::{self, Nightly},
     registry::{self, DeviceError, Registry},
@@ -139,6 +140,13 @@ impl std::fmt::Debug for Platform {
     }
 }
 
+/// Says what is allowed, and unwise.
+fn warn_of_weakness(settings: &config::Mqtt) {
+    if settings.device_key.as_ref().is_some_and(MasterKey::is_short) {
+        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
+    }
+}
+
 /// Runs the hub until `shutdown`, then stops it in order: boards are told, what they said last is
 /// taken in, the store is flushed.
 ///
@@ -152,7 +160,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), HubError> {
     let Platform { clock, entropy, supervisor } = platform;
-    let mqtt_port = listeners.mqtt.local_addr().unwrap_or(settings.mqtt.listen).port();
+    let addresses = bound(&listeners, &settings);
     let options = options(&settings.store, Arc::clone(&clock));
     tokio::pin!(shutdown);
     let opened = tokio::select! {
@@ -162,7 +170,7 @@ pub async fn run(
     // Told to stop while it waits for room.
     let Some((store, contents)) = opened else { return Ok(()) };
     info!(path = %settings.store.path.display(), devices = contents.devices.len(), "store open");
-    let told = tell_addresses(&listeners, &settings.store.path);
+    let told = tell_addresses(&addresses, &settings.store.path);
     let (nightly, backups) = Nightly::new(nightly::Parts::of(
         &settings.store,
         store.clone(),
@@ -170,9 +178,7 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
-    if settings.mqtt.device_key.as_ref().is_some_and(MasterKey::is_short) {
-        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
-    }
+    warn_of_weakness(&settings.mqtt);
     let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -202,7 +208,7 @@ pub async fn run(
         backups,
         recovery,
         settings: settings.http.clone(),
-        mqtt_port,
+        mqtt_port: addresses.mqtt.port(),
     };
     let mut front = tokio::spawn({
         let (broker, stop) = (broker.clone(), reached(stopped.clone(), Stage::Front));
@@ -212,6 +218,8 @@ pub async fn run(
     let mut api =
         tokio::spawn(api::serve(listeners.http, context, reached(stopped.clone(), Stage::Front)));
     let nightly = tokio::spawn(nightly.run(reached(stopped.clone(), Stage::Front)));
+    let mdns = Mdns::new(&settings.mdns, &addresses).run(reached(stopped.clone(), Stage::Front));
+    let mdns = tokio::spawn(mdns);
     supervisor.ready("running");
 
     let watch = supervisor.watch(|| probe(&broker, &registry, &store));
@@ -253,6 +261,9 @@ pub async fn run(
     // A backup under way has ended with the store.
     if timeout(STOP_TIMEOUT, nightly).await.is_err() {
         warn!("the nightly backup did not end in time");
+    }
+    if timeout(STOP_TIMEOUT, mdns).await.is_err() {
+        warn!("the hub's name was not taken back in time");
     }
     info!("stopped");
     Ok(())
@@ -318,12 +329,19 @@ fn retention(settings: &config::Store) -> store::Retention {
     }
 }
 
+/// Where the listeners are; as in the settings where the system does not say.
+fn bound(listeners: &Listeners, settings: &Settings) -> Addresses {
+    listeners.addresses().unwrap_or_else(|error| {
+        warn!("a listener has no address: {error}");
+        Addresses { mqtt: settings.mqtt.listen, http: settings.http.listen }
+    })
+}
+
 /// Tells other commands on this store where the hub is; they only do not find it where that fails.
 /// Returns the file.
-fn tell_addresses(listeners: &Listeners, store: &Path) -> PathBuf {
+fn tell_addresses(addresses: &Addresses, store: &Path) -> PathBuf {
     let file = store.join(addresses::FILE);
-    let told = listeners.addresses().and_then(|addresses| addresses.write(&file));
-    if let Err(error) = told {
+    if let Err(error) = addresses.write(&file) {
         warn!("can't write {}: {error}", file.display());
     }
     file

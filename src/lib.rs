@@ -16,6 +16,7 @@
 //! - [`registry`]: the session protocol, and the in-process client that feeds it
 //! - [`api`]: REST, SSE, the page and metrics over warp
 //! - [`addresses`]: where a hub listens, in a file
+//! - [`mdns`]: the hub's name on the network
 //! - [`nightly`]: the backup of every night
 //! - [`hub`]: builds the rooms, ties them and stops them
 //! - [`supervisor`]: what the service manager is told
@@ -33,6 +34,7 @@ pub mod events;
 pub mod export;
 pub mod firmware;
 pub mod hub;
+pub mod mdns;
 pub mod model;
 pub mod nightly;
 pub mod registry;

@@ -13,7 +13,7 @@
 use capteur::{
     model::{
         Bucket, Channel, Clock, DeviceId, DeviceRecord, LogEntry, LogKind, Marks, Reading,
-        Timestamp, Width,
+        Timestamp, Width, Wish,
     },
     store::{
         Change, Contents, Options, Recovery, Store, StoreError, Urgency,
@@ -104,6 +104,8 @@ fn record(id: u32) -> DeviceRecord {
         offered: Vec::new(),
         replaced: None,
         revision: 0,
+        wish: Wish::Open,
+        former_wish: Wish::Open,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     export::Format,
     model::{Channel, DeviceKey, Timestamp},
 };
+use capteur_protocol::Name;
 use clap::{Args, Parser, Subcommand};
 use flash::{FirmwareCommand, FlashArguments};
 use std::{path::PathBuf, time::Duration};
@@ -135,6 +136,10 @@ pub struct SimulateArguments {
     /// How many boards to simulate (1 to 10000).
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = boards)]
     pub devices: usize,
+    /// The name that the first board wishes for, as if it had been flashed with it; given again:
+    /// the next board's, too.
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<Name>,
     /// Seconds between two light readings of a board.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub interval: Duration,

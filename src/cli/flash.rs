@@ -20,7 +20,7 @@ use crate::{
 use arrival::Arrival;
 use capteur_protocol::{
     Config, Mac,
-    config::{BoardKey, PARTITION_LEN},
+    config::{DEFAULT_HOST, PARTITION_LEN},
 };
 use std::{
     env,
@@ -93,7 +93,7 @@ pub(super) fn run(settings: &Settings, arguments: &FlashArguments) -> Result<(),
         }
     };
     print(&plan.to_string())?;
-    let arrival = if arguments.no_wait || !arrival::looks_here(plan.config()) {
+    let arrival = if arguments.no_wait || !arrival::looks_here(plan.config(), settings) {
         None
     } else {
         block_on(async { Ok(Arrival::expect(settings, board.mac()).await) })?
@@ -125,10 +125,35 @@ fn plan<'a>(
     } else {
         read(&board.read(image.config_offset, SETTINGS_LEN)?)
     };
+    let mac = Some(board.mac());
+    let config = config(settings, arguments, found, secret, mac)?;
+    Ok(Plan::new(image, bytes, mac, config)?)
+}
+
+/// What the settings become of a board that has `found`, and this MAC where it is known.
+fn config(
+    settings: &Settings,
+    arguments: &FlashArguments,
+    found: Config,
+    secret: Secret,
+    mac: Option<Mac>,
+) -> Result<Config, FlashError> {
     let mut wishes = arguments.wishes();
     wishes.wifi = wifi::choose(arguments.wifi.clone(), secret, &found, &mut Terminal)?;
-    let mac = board.mac();
-    Ok(Plan::new(image, bytes, Some(mac), wishes.over(found, key(settings, Some(mac))))?)
+    if wishes.hub.is_none() && found.host.is_none() {
+        // A board that is told nothing looks for the usual name, which this hub may not have.
+        wishes.hub = local_name(settings)
+            .filter(|name| name != DEFAULT_HOST)
+            .and_then(|name| name.parse().ok());
+    }
+    let master = settings.mqtt.device_key.as_ref();
+    Ok(wishes.over(found, master.zip(mac).map(|(master, mac)| master.board_key(mac))))
+}
+
+/// The name by which multicast DNS finds the hub of this machine, if it does.
+fn local_name(settings: &Settings) -> Option<String> {
+    let name = &settings.mdns.name;
+    (!name.is_empty()).then(|| format!("{name}.local").to_ascii_lowercase())
 }
 
 /// The settings in what a board has in their place.
@@ -140,11 +165,6 @@ fn read(partition: &[u8]) -> Config {
             Config::default()
         }
     }
-}
-
-/// The key with which this hub knows the board with this MAC.
-fn key(settings: &Settings, mac: Option<Mac>) -> Option<BoardKey> {
-    Some(settings.mqtt.device_key.as_ref()?.board_key(mac?))
 }
 
 /// Where a board with these settings looks for its hub.
@@ -190,6 +210,23 @@ mod tests {
         assert_eq!(writing(1, 3), "\r\x1b[Kwriting at 0x10000: 33 %");
         assert!(writing(0, 0).ends_with(" 0 %"));
         assert!(!progress(Step::Checking).contains('\n'));
+    }
+
+    #[test]
+    fn a_board_is_told_the_name_of_a_hub_that_has_an_unusual_one() {
+        let arguments = FlashArguments::default();
+        let told = |name: &str, found: Option<&str>| {
+            let mut settings = Settings::defaults().unwrap();
+            settings.mdns.name = name.into();
+            let host = found.map(|host| host.parse().unwrap());
+            let found = Config { ssid: "home".parse().ok(), host, ..Config::default() };
+            let config = config(&settings, &arguments, found, Secret::Unsaid, None).unwrap();
+            config.host.map(|host| host.to_string())
+        };
+        assert_eq!(told("capteur", None), None);
+        assert_eq!(told("", None), None);
+        assert_eq!(told("House", None).as_deref(), Some("house.local"));
+        assert_eq!(told("house", Some("192.0.2.1")).as_deref(), Some("192.0.2.1"));
     }
 
     #[test]

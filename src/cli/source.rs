@@ -129,7 +129,7 @@ impl Read for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeviceId, Replaced, Timestamp};
+    use crate::model::{DeviceId, Replaced, Timestamp, Wish};
     use capteur_protocol::Mac;
 
     #[test]
@@ -150,6 +150,8 @@ mod tests {
                 absorbed: Some(DeviceId(id)),
             }),
             revision: 0,
+            wish: Wish::Open,
+            former_wish: Wish::Open,
         };
         let devices = shown(vec![device(1, None), device(2, None), device(3, Some(1))]);
         assert_eq!(devices, [device(2, None), device(3, Some(1))]);

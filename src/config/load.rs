@@ -15,11 +15,15 @@ pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// The settings file that is read where no other is named, if it exists.
 pub const SYSTEM_FILE: &str = "/etc/capteur/config.toml";
 
-/// The variable of the one setting that is a list.
-const HOSTS: &str = "CAPTEUR_HTTP__HOSTS";
+/// The variables of the settings that are lists.
+const LISTS: [&str; 2] = ["CAPTEUR_HTTP__HOSTS", "CAPTEUR_MDNS__INTERFACES"];
 
 /// What the names of the environment's variables begin with.
 const PREFIX: &str = "CAPTEUR_";
+
+/// The longest name of the hub: a label has at most 63 bytes (RFC 1035, section 2.3.4), of which
+/// some are for the number behind a name that another machine has too.
+const HOST_LABEL_MAX: usize = 59;
 
 /// A source of settings, as messages name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +166,9 @@ impl Layer {
 
     fn from_environment(variables: HashMap<String, String>) -> Result<Self, SettingsError> {
         let (lists, texts): (HashMap<_, _>, HashMap<_, _>) =
-            variables.into_iter().partition(|(name, _)| name.eq_ignore_ascii_case(HOSTS));
+            variables.into_iter().partition(|(name, _): &(String, _)| {
+                LISTS.iter().any(|list| name.eq_ignore_ascii_case(list))
+            });
         let source = |variables| {
             Environment::with_prefix(PREFIX.trim_end_matches('_'))
                 .prefix_separator("_")
@@ -249,6 +255,16 @@ fn fault(settings: &Settings) -> Option<(&'static str, String)> {
         .or_else(|| {
             between("mqtt.max_queued_messages", size(mqtt.max_queued_messages), 1, 1_000_000)
         })
+        .or_else(|| {
+            let name = &settings.mdns.name;
+            (!name.is_empty() && !is_host_label(name)).then(|| {
+                let rule = format!(
+                    "{name:?} is not one label of at most {HOST_LABEL_MAX} letters, digits and \
+                     inner `-`"
+                );
+                ("mdns.name", rule)
+            })
+        })
         .or_else(|| between("store.flush_ms", settings.store.flush_ms, 10, 60_000))
         .or_else(|| between("store.min_free_mb", settings.store.min_free_mb, 0, 1_000_000))
         .or_else(|| between("store.backup.keep", settings.store.backup.keep.into(), 1, 100))
@@ -277,6 +293,16 @@ fn fault(settings: &Settings) -> Option<(&'static str, String)> {
                 ("auth.required", message.to_owned())
             })
         })
+}
+
+/// Whether `text` is a label of a host name (RFC 1123, section 2.1) with room for a number.
+fn is_host_label(text: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= HOST_LABEL_MAX
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && edge(bytes.first())
+        && edge(bytes.last())
 }
 
 /// The known key that is most like `key`, if one is.
@@ -316,6 +342,8 @@ mod tests {
         assert_eq!(settings.mqtt.listen.to_string(), "0.0.0.0:1883");
         assert_eq!(settings.http.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(settings.mqtt.anonymous, Anonymous::Device);
+        assert_eq!(format!("{}.local", settings.mdns.name), capteur_protocol::config::DEFAULT_HOST);
+        assert!(settings.mdns.interfaces.is_empty());
         assert_eq!(settings.store.path, Path::new("capteur-data"));
         assert_eq!(settings.store.flush_ms, 1000);
         assert_eq!(settings.store.retention.raw_days, 30);
@@ -333,6 +361,7 @@ mod tests {
         let environment = [
             ("CAPTEUR_HTTP__LISTEN", "127.0.0.1:2"),
             ("CAPTEUR_HTTP__HOSTS", "hub.example,hub.lan"),
+            ("CAPTEUR_MDNS__INTERFACES", "eth0,wlan0"),
             ("CAPTEUR_LOG__LEVEL", "debug"),
             ("CAPTEUR_DEVICES__NAME_PREFIX", "007"),
             ("CAPTEUR_STORE__BACKUP__ENABLED", "false"),
@@ -343,6 +372,7 @@ mod tests {
         assert_eq!(settings.http.listen.to_string(), "127.0.0.1:2");
         assert_eq!(settings.http.hosts, ["hub.example", "hub.lan"]);
         assert_eq!(settings.store.flush_ms, 50);
+        assert_eq!(settings.mdns.interfaces, ["eth0", "wlan0"]);
         assert_eq!(settings.log.level, LogLevel::Debug);
         assert_eq!(settings.devices.name_prefix, "007");
         assert!(!settings.store.backup.enabled);
@@ -365,6 +395,12 @@ mod tests {
             ("[mqtt]\nanonymous = \"some\"\n", "`mqtt.anonymous`"),
             ("[mqtt]\nmax_connections = \"many\"\n", "`mqtt.max_connections`"),
             ("[mqtt]\nmax_connections = -1\n", "`mqtt.max_connections`"),
+            ("[mdns]\nname = \"my hub\"\n", "`mdns.name`"),
+            ("[mdns]\nname = \"capteur.local\"\n", "`mdns.name`"),
+            ("[mdns]\nname = \"-hub\"\n", "`mdns.name`"),
+            ("[mdns]\nname = \"hub-\"\n", "`mdns.name`"),
+            ("[mdns]\nname = \"küche\"\n", "`mdns.name`"),
+            ("[mdns]\ninterfaces = 1\n", "`mdns.interfaces`"),
             ("[store]\nflush_ms = 0\n", "`store.flush_ms`"),
             ("[store.retention]\nraw_days = -1\n", "`store.retention.raw_days`"),
             ("[store.backup]\nkeep = 0\n", "`store.backup.keep`"),
@@ -381,6 +417,15 @@ mod tests {
         }
         let said = message("", &[("CAPTEUR_MQTT__LISTEN", "1883")]);
         assert!(said.contains("`mqtt.listen`") && said.contains("environment"), "{said}");
+    }
+
+    #[test]
+    fn the_hubs_name_may_be_any_label_or_none() {
+        for name in ["", "a", "0", "Capteur-2", &"x".repeat(59)] {
+            let settings = load(&format!("[mdns]\nname = \"{name}\"\n"), &[]).unwrap();
+            assert_eq!(settings.mdns.name, name);
+        }
+        assert!(message(&format!("[mdns]\nname = \"{}\"\n", "x".repeat(60)), &[]).contains("59"));
     }
 
     #[test]

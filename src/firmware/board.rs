@@ -7,7 +7,6 @@ use super::{Plan, port::Port};
 use capteur_protocol::Mac;
 use espflash::{
     Error as Espflash,
-    command::Command,
     connection::{Connection, ResetAfterOperation, ResetBeforeOperation},
     flasher::Flasher,
     image_format::Segment,
@@ -71,7 +70,6 @@ pub enum Step {
 /// A board whose boot loader answers.
 pub struct Board {
     flasher: Flasher,
-    resets: bool,
     chip: String,
     mac: Mac,
     flash: u32,
@@ -140,6 +138,7 @@ impl Board {
         let (before, after) = if link.reset {
             (ResetBeforeOperation::DefaultReset, ResetAfterOperation::HardReset)
         } else {
+            // The stub stays, at its speed, until somebody presses RESET: it knows no way out.
             (ResetBeforeOperation::NoReset, ResetAfterOperation::NoResetNoStub)
         };
         let connection = Connection::new(serial, port.usb().clone(), after, before, FIRST_BAUD);
@@ -171,7 +170,7 @@ impl Board {
         let mac = mac
             .parse()
             .map_err(|_| unfit(Trouble { line: true, text: format!("{mac} is no MAC address") }))?;
-        Ok(Self { flasher, resets: link.reset, chip: chip.to_string(), mac, flash })
+        Ok(Self { flasher, chip: chip.to_string(), mac, flash })
     }
 
     /// The chip's name, as `esp32c3`.
@@ -222,11 +221,7 @@ impl Board {
         let mut progress = Progress { tell, offset: 0, total: 0 };
         contained(|| self.flasher.write_bins_to_flash(&segments, &mut progress)).map_err(
             |trouble| BoardError::Failed { what: "writing the flash", error: trouble.text },
-        )?;
-        if !self.resets {
-            self.leave_stub();
-        }
-        Ok(())
+        )
     }
 
     /// Lets go of the board: starts the application that it has, where it can be reset.
@@ -235,37 +230,10 @@ impl Board {
     ///
     /// [`BoardError::Failed`]
     pub fn release(mut self) -> Result<(), BoardError> {
-        if !self.resets {
-            self.leave_stub();
-            return Ok(());
-        }
         let chip = self.flasher.chip();
         contained(|| self.flasher.connection().reset_after(true, chip)).map_err(|trouble| {
             BoardError::Failed { what: "starting the board", error: trouble.text }
         })
-    }
-
-    /// Has the chip's own boot loader come back, which can be spoken to again; nothing starts the
-    /// application for sure but a reset. The stub restarts the chip at the end of a download, so it
-    /// gets an empty one.
-    fn leave_stub(&mut self) {
-        let left = contained(|| {
-            let begin = Command::FlashBegin {
-                size: 0,
-                blocks: 0,
-                block_size: READ_BLOCK,
-                offset: 0,
-                supports_encryption: false,
-            };
-            let connection = self.flasher.connection();
-            connection.with_timeout(TIMEOUT, |connection| connection.command(begin))?;
-            let end = Command::FlashEnd { reboot: true };
-            connection.with_timeout(TIMEOUT, |connection| connection.command(end))
-        });
-        // All is written: at worst the person presses RESET, as always on such boards.
-        if let Err(trouble) = left {
-            tracing::debug!("the stub does not leave: {}", trouble.text);
-        }
     }
 }
 
@@ -316,14 +284,15 @@ fn contained<T>(work: impl FnOnce() -> Result<T, Espflash>) -> Result<T, Trouble
     }
 }
 
-/// An error and what it comes from, which some errors say themselves.
+/// An error and what it comes from.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.extend([": ", &more]);
+        let cause = error.to_string();
+        // Some repeat what they come from.
+        if !text.ends_with(&cause) {
+            text.extend([": ", &cause]);
         }
         source = error.source();
     }

@@ -56,10 +56,12 @@ pub struct HubAddressError;
 impl FromStr for HubAddress {
     type Err = HubAddressError;
 
+    /// The case of a name does not matter: a board gets it in small letters.
     fn from_str(text: &str) -> Result<Self, HubAddressError> {
+        let text = text.to_ascii_lowercase();
         let (host, port) = match text.split_once(':') {
             Some((host, port)) => (host, Some(port.parse().map_err(|_| HubAddressError)?)),
-            None => (text, None),
+            None => (text.as_str(), None),
         };
         Ok(Self { host: host.parse().map_err(|_| HubAddressError)?, port })
     }
@@ -263,6 +265,7 @@ pub(crate) mod tests {
         for text in ["capteur.local", "192.168.1.5", "raspberrypi.local:1884", "10.0.0.1:1"] {
             assert_eq!(text.parse::<HubAddress>().unwrap().to_string(), text);
         }
+        assert_eq!("Pi.local".parse::<HubAddress>().unwrap().to_string(), "pi.local");
         for text in ["", ":1883", "hub:", "hub:0", "hub:65536", "hub:mqtt", "::1", "a b", "[::1]:1"]
         {
             assert_eq!(text.parse::<HubAddress>(), Err(HubAddressError), "{text}");

@@ -26,7 +26,7 @@ pub enum LogKind {
     Joined,
     /// It left, or its connection ended.
     Left,
-    /// A person renamed it.
+    /// A person renamed it, or its board's settings did.
     Renamed {
         /// The old name.
         #[schema(value_type = String)]
@@ -36,6 +36,12 @@ pub enum LogKind {
         to: Name,
         /// Who did it.
         by: String,
+    },
+    /// Its board's settings wish for a name that another device has: nothing was renamed.
+    WishRefused {
+        /// The name.
+        #[schema(value_type = String)]
+        name: Name,
     },
     /// A person put another board in the place of its own.
     Replaced {

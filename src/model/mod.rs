@@ -37,6 +37,6 @@ pub use event::Event;
 pub use info::Info;
 pub use log::{LogEntry, LogKind};
 pub use master_key::MasterKey;
-pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX};
+pub use record::{DeviceId, DeviceRecord, Marks, Replaced, SESSIONS_OPEN_MAX, Wish};
 pub use storage::Storage;
 pub use timestamp::Timestamp;

@@ -42,6 +42,31 @@ pub struct DeviceRecord {
     /// How often the record has been written: tells the newest of several that are found where a
     /// store is recovered.
     pub revision: u32,
+    /// How it stands with the name that its board wishes for.
+    pub wish: Wish,
+    /// The same of the board before, for as long as `replaced` can be undone.
+    pub former_wish: Wish,
+}
+
+/// How it stands with the name that a board wishes for: it says so (`state/info`) at each start,
+/// and is to be heeded once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Wish {
+    /// It has wished for none: the first wish counts.
+    #[default]
+    Open,
+    /// It has wished for none as far as is known, and a person has given it a name since, with the
+    /// device that it now is: what it wishes for first may be older than that, and does not count.
+    Settled,
+    /// It has wished for this, which does not count again, whatever became of it.
+    Heard(Box<Name>),
+}
+
+impl Wish {
+    /// Whether the board has wished for this name already.
+    pub fn has_heard(&self, name: &Name) -> bool {
+        matches!(self, Self::Heard(heard) if **heard == *name)
+    }
 }
 
 /// A device's board has been replaced by another: the MAC is the new one's, all else stays.

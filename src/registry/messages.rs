@@ -17,7 +17,7 @@ use crate::{
     config::Adoption,
     model::{
         Channel, Channels, CommandState, DeviceId, DeviceRecord, DeviceState, Event, Info,
-        LateReadings, LogKind, Reading, Timestamp,
+        LateReadings, LogKind, Reading, Timestamp, Wish,
     },
     store::{Change, Urgency},
 };
@@ -192,6 +192,8 @@ impl State {
             offered: Vec::new(),
             replaced: None,
             revision: 0,
+            wish: Wish::Open,
+            former_wish: Wish::Open,
         };
         self.roster.insert(record, Channels::default());
         Ok(id)
@@ -321,7 +323,8 @@ impl State {
     }
 
     /// `state/info`: what a board tells about itself. It is kept in memory, since boards repeat it,
-    /// and people are told when there is news in it.
+    /// and people are told when there is news in it. A name that it wishes for is not shown, but
+    /// heeded.
     fn info(
         &mut self,
         pair: &Pair,
@@ -333,10 +336,11 @@ impl State {
         let id = self.speaker(pair, origin)?;
         self.is_alive(id, pair, origin, urgency, turn);
         let Some(entry) = self.roster.get_mut(id) else { return Err(Discard::Stale) };
-        let info = Info::from(info);
-        let news = entry.info.as_ref().is_none_or(|before| info.is_news_after(before));
-        entry.info = Some(Box::new(info));
-        if news {
+        let told = Info::from(info);
+        let news = entry.info.as_ref().is_none_or(|before| told.is_news_after(before));
+        entry.info = Some(Box::new(told));
+        let renamed = self.heed(id, info.wish.as_ref(), pair, urgency, turn);
+        if news && !renamed {
             self.announce(id, turn);
         }
         Ok(())

@@ -9,6 +9,7 @@
 //! - `state`: who is who, and the steps that all inputs share
 //! - `messages`: what devices say: the rules of the session protocol
 //! - `requests`: what people ask for: renames, LED commands and their end
+//! - `wishes`: names that boards wish for
 //! - `replacements`: a new board in the place of an old one, and back
 //! - `roster`: every device, and the ways to find it
 //! - `issuer`: device numbers, names and session ids that are given out once
@@ -33,6 +34,7 @@ mod state;
 pub mod stats;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 pub use client::{Parts, RegistryEnded, start};
 pub use error::DeviceError;

@@ -24,15 +24,29 @@ impl State {
         by: &str,
         turn: &mut Turn<'_>,
     ) -> Result<Device, DeviceError> {
-        let (id, entry) = self.entry(key)?;
+        let (id, _) = self.entry(key)?;
+        self.give_name(id, name, by, turn)?;
+        self.roster.get(id).map(Entry::device).ok_or_else(|| DeviceError::Unknown(key.clone()))
+    }
+
+    /// Gives a device a name; says whether it had another before. Its record is put either way.
+    pub(super) fn give_name(
+        &mut self,
+        id: DeviceId,
+        name: &Name,
+        by: &str,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, DeviceError> {
         if self.roster.by_name(name).is_some_and(|holder| holder != id) {
             return Err(DeviceError::NameTaken(name.clone()));
         }
-        let from = entry.record.name.clone();
+        let Some(from) = self.roster.get(id).map(|entry| entry.record.name.clone()) else {
+            return Ok(false);
+        };
         if from == *name {
-            // Put again: the rename that this repeats may not be on the medium yet.
+            // Also where a rename is repeated: the first may not be on the medium yet.
             self.put(id, Urgency::Now, turn);
-            return self.device(key);
+            return Ok(false);
         }
         let session = self
             .session(turn)
@@ -43,7 +57,7 @@ impl State {
         log(id, kind, Urgency::Now, turn);
         self.offer(id, session, turn);
         self.announce(id, turn);
-        self.roster.get(id).map(Entry::device).ok_or_else(|| DeviceError::Unknown(key.clone()))
+        Ok(true)
     }
 
     /// Forgets a device that is not online, and with it the one that it has taken in.

@@ -4,11 +4,14 @@ use crate::{
     broker::{ConnectionId, Origin},
     model::{
         Channel, ChannelState, Channels, Device, DeviceId, DeviceKey, DeviceRecord, DeviceState,
-        Info, ReplacedBoard, SESSIONS_OPEN_MAX, Timestamp,
+        Info, ReplacedBoard, SESSIONS_OPEN_MAX, Timestamp, Wish,
     },
 };
 use capteur_protocol::{Mac, MacText, Name, Pair, SessionId};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 /// How many of a device's latest connections stay bound to it. A board needs two to join.
 ///
@@ -34,6 +37,8 @@ pub(super) struct Entry {
     pub(super) channels: Channels,
     /// What it told about itself in its session.
     pub(super) info: Option<Box<Info>>,
+    /// The last session in which a wish of its board for a name counted.
+    pub(super) wished_in: Option<SessionId>,
     /// The connection that it is online on; `None` while it is not online.
     pub(super) owner: Option<Origin>,
     /// Connections that it was online on before, in the same session, and that have not ended.
@@ -71,7 +76,7 @@ impl Absorbed {
     }
 }
 
-/// A board apart from the device that it is: its sessions, and where it is.
+/// A board apart from the device that it is: its sessions, its wish, and where it is.
 #[derive(Debug)]
 struct Board {
     session: Option<Pair>,
@@ -82,6 +87,8 @@ struct Board {
     spelling: MacText,
     connections: Vec<ConnectionId>,
     info: Option<Box<Info>>,
+    wish: Wish,
+    wished_in: Option<SessionId>,
 }
 
 impl Board {
@@ -96,7 +103,15 @@ impl Board {
             spelling: mac.into(),
             connections: Vec::new(),
             info: None,
+            wish: Wish::Open,
+            wished_in: None,
         }
+    }
+
+    /// The same board, once a person has said what it is called.
+    fn settled(self) -> Self {
+        let wish = if self.wish == Wish::Open { Wish::Settled } else { self.wish };
+        Self { wish, ..self }
     }
 }
 
@@ -109,6 +124,7 @@ impl Entry {
             state: DeviceState::Offline,
             channels,
             info: None,
+            wished_in: None,
             owner: None,
             former: Vec::new(),
             connections: Vec::new(),
@@ -133,7 +149,7 @@ impl Entry {
     /// From now on the device shows what its new board has reported: an LED that is shown on is on.
     fn set_aside(&mut self, absorbed: Option<Absorbed>) {
         let reported = absorbed.as_ref().map(Absorbed::reported).unwrap_or_default();
-        let recorded = std::mem::replace(&mut self.channels, reported);
+        let recorded = mem::replace(&mut self.channels, reported);
         self.aside = Some(Box::new(Aside { recorded, absorbed }));
     }
 
@@ -302,7 +318,7 @@ impl Roster {
     }
 
     /// Gives a device the board `mac` in the place of its own, whose sessions end. The device that
-    /// the new board was until now is absorbed; its sessions and its presence go over.
+    /// the new board was until now is absorbed; its sessions, its wish and its presence go over.
     pub(super) fn replace(&mut self, id: DeviceId, mac: Mac) {
         let newcomer = self.by_mac(mac).filter(|newcomer| *newcomer != id);
         let board = newcomer.and_then(|newcomer| self.unplug(newcomer));
@@ -312,19 +328,21 @@ impl Roster {
             record.revision = record.revision.saturating_add(1);
             Absorbed { record, channels }
         });
-        self.unplug(id);
-        self.plug(id, mac, board.unwrap_or_else(|| Board::unseen(mac)));
+        let former = self.unplug(id);
+        self.plug(id, mac, board.unwrap_or_else(|| Board::unseen(mac)).settled());
         if let Some(entry) = self.entries.get_mut(&id) {
+            entry.record.former_wish = former.map(|board| board.wish).unwrap_or_default();
             entry.set_aside(absorbed);
         }
     }
 
     /// Gives a device its old board `mac` back, which has to be free; its sessions have ended. The
-    /// device that had been absorbed gets its own back, with its sessions and its presence. Where
-    /// there was none, the sessions of the new board end.
+    /// device that had been absorbed gets its own back, with its sessions, its wish and its presence.
+    /// Where there was none, the sessions of the new board end.
     pub(super) fn restore(&mut self, id: DeviceId, mac: Mac) {
         let Some(board) = self.unplug(id) else { return };
-        self.plug(id, mac, Board::unseen(mac));
+        let wish = self.entries.get_mut(&id).map(|entry| mem::take(&mut entry.record.former_wish));
+        self.plug(id, mac, Board { wish: wish.unwrap_or_default(), ..Board::unseen(mac) });
         let absorbed = self.entries.get_mut(&id).and_then(|entry| entry.take_back());
         if let Some(Absorbed { record, channels }) = absorbed {
             let (absorbed, mac) = (record.id, record.mac);
@@ -339,13 +357,15 @@ impl Roster {
         let unseen = Board::unseen(entry.record.mac);
         let board = Board {
             session: entry.record.session.take(),
-            offered: std::mem::take(&mut entry.record.offered),
-            state: std::mem::replace(&mut entry.state, unseen.state),
+            offered: mem::take(&mut entry.record.offered),
+            state: mem::replace(&mut entry.state, unseen.state),
             owner: entry.owner.take(),
-            former: std::mem::take(&mut entry.former),
-            spelling: std::mem::replace(&mut entry.spelling, unseen.spelling),
-            connections: std::mem::take(&mut entry.connections),
+            former: mem::take(&mut entry.former),
+            spelling: mem::replace(&mut entry.spelling, unseen.spelling),
+            connections: mem::take(&mut entry.connections),
             info: entry.info.take(),
+            wish: mem::take(&mut entry.record.wish),
+            wished_in: entry.wished_in.take(),
         };
         for pair in board.session.iter().chain(&board.offered) {
             self.by_session.remove(&pair.session);
@@ -367,7 +387,18 @@ impl Roster {
         for connection in &board.connections {
             self.by_connection.insert(*connection, id);
         }
-        let Board { session, offered, state, owner, former, spelling, connections, info } = board;
+        let Board {
+            session,
+            offered,
+            state,
+            owner,
+            former,
+            spelling,
+            connections,
+            info,
+            wish,
+            wished_in,
+        } = board;
         entry.record.mac = mac;
         entry.record.session = session;
         entry.record.offered = offered;
@@ -377,6 +408,8 @@ impl Roster {
         entry.spelling = spelling;
         entry.connections = connections;
         entry.info = info;
+        entry.record.wish = wish;
+        entry.wished_in = wished_in;
     }
 
     /// Gives a device another name, which has to be free. Its pairs keep theirs.
@@ -414,7 +447,7 @@ impl Roster {
     /// Makes an offered session the started one; the started one and the other offers end.
     pub(super) fn start(&mut self, id: DeviceId, pair: &Pair) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let offered = std::mem::take(&mut entry.record.offered);
+        let offered = mem::take(&mut entry.record.offered);
         let started = entry.record.session.replace(pair.clone());
         for ended in started.iter().chain(&offered) {
             self.by_session.remove(&ended.session);

@@ -50,7 +50,8 @@ pub(super) async fn live(birth: Birth) {
         embassy_time::Duration::try_from(options.interval).unwrap_or(embassy_time::Duration::MAX);
     let mac = board.mac();
     let key = options.device_key.as_ref().map(|master| master.board_key(mac));
-    let settings = Settings { light_interval, key, ..Settings::new(mac) };
+    let wish = options.names.get(number).cloned();
+    let settings = Settings { light_interval, key, wish, ..Settings::new(mac) };
     let seed = (random.next() >> 32) as u32;
     let mut node = Node::new(network, peripherals, settings, seed);
     let shown = Shown { state, shared, online, rssi: -45 - i8::try_from(number % 40).unwrap_or(0) };

@@ -1,6 +1,7 @@
 //! How many boards, and what happens to them.
 
 use crate::model::MasterKey;
+use capteur_protocol::Name;
 use std::time::Duration;
 
 /// How many boards, and what happens to them.
@@ -10,6 +11,9 @@ pub struct Options {
     pub broker: String,
     /// The number of boards.
     pub devices: usize,
+    /// The names that the first boards wish for, as if they had been flashed with them. The others
+    /// have no wish.
+    pub names: Vec<Name>,
     /// From one light reading of a board to the next.
     pub interval: Duration,
     /// Where all chance comes from. The same seed gives the same boards: the same MACs, the same
@@ -39,6 +43,7 @@ impl Options {
         Self {
             broker: broker.into(),
             devices,
+            names: Vec::new(),
             interval: Duration::from_secs(2),
             seed: 1,
             power_on: Duration::from_secs(1),

@@ -6,13 +6,14 @@
 //! ```text
 //! engine: sled
 //! version: 0.34.7
-//! schema: 2
+//! schema: 3
 //! ```
 //!
 //! | schema | what it brought |
 //! | --- | --- |
 //! | 1 | records, logs and readings in frames |
 //! | 2 | sealed chunks, series and rollups beside them; what schema 1 has is read as it is |
+//! | 3 | wishes for names in device records, and log lines about them; all else is as before |
 
 use super::{error::StoreError, folder};
 use std::{
@@ -39,7 +40,7 @@ pub(super) struct Format {
 
 impl Format {
     /// Counts the changes of keys and bodies that an older version could not read.
-    pub(super) const SCHEMA: u32 = 2;
+    pub(super) const SCHEMA: u32 = 3;
 
     /// What this version writes.
     pub(super) const CURRENT: Self =
@@ -148,7 +149,7 @@ mod tests {
         assert!(!is_there(dir.path()).unwrap());
         write(dir.path()).unwrap();
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
-        assert_eq!(text, "engine: sled\nversion: 0.34.7\nschema: 2\n");
+        assert_eq!(text, "engine: sled\nversion: 0.34.7\nschema: 3\n");
         assert_eq!(check(dir.path()).unwrap(), Found::Current);
         assert!(is_there(dir.path()).unwrap());
         remove(dir.path()).unwrap();
@@ -159,8 +160,11 @@ mod tests {
     #[test]
     fn an_older_schema_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "engine: sled\nversion: 0.34.7\nschema: 1\n").unwrap();
-        assert_eq!(check(dir.path()).unwrap(), Found::Older);
+        for schema in [1, 2] {
+            let text = format!("engine: sled\nversion: 0.34.7\nschema: {schema}\n");
+            fs::write(dir.path().join(FILE), text).unwrap();
+            assert_eq!(check(dir.path()).unwrap(), Found::Older);
+        }
     }
 
     #[test]
@@ -168,7 +172,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (text, found) in [
             ("engine: sled\nversion: 1.0.0\nschema: 1\n", "sled 1.0.0, schema 1"),
-            ("engine: sled\nversion: 0.34.7\nschema: 3\n", "sled 0.34.7, schema 3"),
+            ("engine: sled\nversion: 0.34.7\nschema: 4\n", "sled 0.34.7, schema 4"),
             ("engine: sled\nversion: 0.34.7\nschema: 0\n", "sled 0.34.7, schema 0"),
             ("engine: redb\nversion: 2\nschema: 1\nmore: 3\n", "redb 2, schema 1"),
         ] {
@@ -176,7 +180,7 @@ mod tests {
             let error = check(dir.path()).unwrap_err();
             assert!(matches!(error, StoreError::Format { .. }), "{error}");
             assert!(error.to_string().contains(found), "{error}");
-            assert!(error.to_string().contains("sled 0.34.7, schema 2"), "{error}");
+            assert!(error.to_string().contains("sled 0.34.7, schema 3"), "{error}");
         }
     }
 

@@ -38,15 +38,17 @@ impl Body for Written {}
 impl Body for u128 {}
 
 impl Body for DeviceRecord {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
-    /// Version 1 ends before `replaced` and `revision`: postcard's `None` and 0, a byte each, make
-    /// version 2 of it.
+    /// Older versions end earlier: 1 before `replaced` and `revision`, 2 before the two wishes. What
+    /// postcard has for `None`, 0 and the open wish, a byte of zero each, makes version 3 of them.
     fn decode_older(version: u8, body: &[u8]) -> Result<Self, Corrupt> {
-        if version != 1 {
-            return Err(Corrupt::Version(version));
-        }
-        decode(&[body, &[0, 0]].concat())
+        let missing: &[u8] = match version {
+            1 => &[0; 4],
+            2 => &[0; 2],
+            _ => return Err(Corrupt::Version(version)),
+        };
+        decode(&[body, missing].concat())
     }
 }
 
@@ -175,7 +177,9 @@ fn seal<T: Body>(key: Vec<u8>, record: &T, what: &'static str) -> Result<Pair, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, CommandState, LogKind, Replaced, SESSIONS_OPEN_MAX, Timestamp};
+    use crate::model::{
+        Channel, CommandState, LogKind, Replaced, SESSIONS_OPEN_MAX, Timestamp, Wish,
+    };
     use capteur_protocol::{Mac, Name, Pair, SessionId};
     use proptest::{collection::vec, prelude::*};
 
@@ -199,13 +203,34 @@ mod tests {
             joined_at: Some(Timestamp::MAX),
             left_at: Some(Timestamp::MAX),
             session: Some(pair.clone()),
-            offered: vec![pair; SESSIONS_OPEN_MAX],
+            offered: vec![pair.clone(); SESSIONS_OPEN_MAX],
             replaced: Some(Replaced {
                 mac: Mac([255; 6]),
                 at: Timestamp::MAX,
                 absorbed: Some(DeviceId(u32::MAX)),
             }),
             revision: u32::MAX,
+            wish: Wish::Heard(Box::new(pair.name.clone())),
+            former_wish: Wish::Heard(Box::new(pair.name.clone())),
+        }
+    }
+
+    /// A device with little to remember.
+    fn seventh() -> DeviceRecord {
+        DeviceRecord {
+            id: DeviceId(7),
+            mac: Mac([0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1]),
+            name: name("capteur01"),
+            first_seen: Timestamp::from_millis(1),
+            last_seen: Timestamp::from_millis(2),
+            joined_at: Some(Timestamp::from_millis(3)),
+            left_at: None,
+            session: None,
+            offered: Vec::new(),
+            replaced: None,
+            revision: 0,
+            wish: Wish::Open,
+            former_wish: Wish::Open,
         }
     }
 
@@ -230,22 +255,42 @@ mod tests {
         .concat();
         let key = key::device(DeviceId(7));
         let value = envelope::seal(&key, 1, &body, "a test").unwrap();
-        let record = DeviceRecord {
-            id: DeviceId(7),
-            mac: Mac([0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1]),
-            name: name("capteur01"),
-            first_seen: Timestamp::from_millis(1),
-            last_seen: Timestamp::from_millis(2),
-            joined_at: Some(Timestamp::from_millis(3)),
-            left_at: None,
-            session: None,
-            offered: Vec::new(),
-            replaced: None,
-            revision: 0,
-        };
+        assert_eq!(open(&key, &value), Ok(seventh()));
+        let value = envelope::seal(&key, 4, &body, "a test").unwrap();
+        assert_eq!(open::<DeviceRecord>(&key, &value), Err(Corrupt::Version(4)));
+    }
+
+    #[test]
+    fn a_device_record_of_version_2_is_read() {
+        // As the hub wrote it before boards could wish for a name.
+        let body = [
+            &[7][..],
+            &[0x61, 0xEC, 0xED, 0x3B, 0x25, 0xB1],
+            &[9],
+            b"capteur01",
+            &[2, 4, 1, 6, 0, 0, 0],
+            &[1, 1, 2, 3, 4, 5, 6, 8, 1, 5],
+            &[42],
+        ]
+        .concat();
+        let key = key::device(DeviceId(7));
+        let value = envelope::seal(&key, 2, &body, "a test").unwrap();
+        let at = Timestamp::from_millis(4);
+        let absorbed = Some(DeviceId(5));
+        let replaced = Some(Replaced { mac: Mac([1, 2, 3, 4, 5, 6]), at, absorbed });
+        let record = DeviceRecord { replaced, revision: 42, ..seventh() };
         assert_eq!(open(&key, &value), Ok(record));
-        let value = envelope::seal(&key, 3, &body, "a test").unwrap();
-        assert_eq!(open::<DeviceRecord>(&key, &value), Err(Corrupt::Version(3)));
+    }
+
+    #[test]
+    fn every_wish_comes_back() {
+        for wish in [Wish::Open, Wish::Settled, Wish::Heard(Box::new(name("Évier ☀")))] {
+            for former_wish in [Wish::Open, Wish::Settled, Wish::Heard(Box::new(name("=")))] {
+                let record = DeviceRecord { wish: wish.clone(), former_wish, ..seventh() };
+                let (key, value) = device(&record).unwrap();
+                assert_eq!(open(&key, &value), Ok(record));
+            }
+        }
     }
 
     #[test]
@@ -256,6 +301,7 @@ mod tests {
             LogKind::Joined,
             LogKind::Left,
             LogKind::Renamed { from: name("capteur01"), to: name("Évier ☀"), by: by() },
+            LogKind::WishRefused { name: name("a = b") },
             LogKind::Replaced { from: Mac([1; 6]), to: Mac([2; 6]), by: by() },
             LogKind::ReplacementUndone { from: Mac([2; 6]), to: Mac([1; 6]), by: by() },
             LogKind::Command {

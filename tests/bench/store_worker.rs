@@ -8,7 +8,7 @@ use crate::{
     timings::Timings,
 };
 use capteur::{
-    model::{Channel, Clock, DeviceId, DeviceRecord, Reading, SystemClock, Timestamp, Width},
+    model::{Channel, Clock, DeviceId, DeviceRecord, Reading, SystemClock, Timestamp, Width, Wish},
     store::{Change, Options, Store, Urgency},
 };
 use serde::{Deserialize, Serialize};
@@ -301,5 +301,7 @@ fn device(series: u32) -> Outcome<DeviceRecord> {
         offered: Vec::new(),
         replaced: None,
         revision: 0,
+        wish: Wish::Open,
+        former_wish: Wish::Open,
     })
 }

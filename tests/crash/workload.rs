@@ -6,7 +6,7 @@ use crate::random::scrambled;
 use capteur::{
     model::{
         Bucket, Channel, ChannelState, Clock, DeviceId, DeviceRecord, LogEntry, LogKind, Marks,
-        Reading, Timestamp, Width,
+        Reading, Timestamp, Width, Wish,
     },
     store::{Change, Contents, Limit, Options, Retention, Store},
 };
@@ -145,9 +145,11 @@ fn record(number: u64) -> DeviceRecord {
         joined_at: None,
         left_at: Some(stamp(number)),
         session: None,
-        offered: vec![Pair { name, session }; pairs],
+        offered: vec![Pair { name: name.clone(), session }; pairs],
         replaced: None,
         revision: 0,
+        wish: if id == 0 { Wish::Open } else { Wish::Heard(Box::new(name.clone())) },
+        former_wish: Wish::Open,
     }
 }
 

@@ -2,7 +2,7 @@
 
 Each story starts a hub of its own (`capteur serve`, free ports on 127.0.0.1, a store that is
 thrown away) and meets it with clients that are not ours: paho-mqtt, mosquitto_pub and
-mosquitto_sub, plain sockets, HTTP. To run them:
+mosquitto_sub, python-zeroconf, plain sockets, HTTP. To run them:
 
     cargo build
     scripts/firmware check

@@ -19,7 +19,7 @@ CONFIG_ADDRESS = 0x8700_0000
 HOST = b"10.0.2.2"
 
 
-def settings(port: int, interval_ms: int, key: str) -> bytes:
+def settings(port: int, interval_ms: int, key: str, name: str) -> bytes:
     """A board's settings as `firmware/protocol` lays them out, written down here once more."""
     fields = b"".join(
         struct.pack("<BB", tag, len(value)) + value
@@ -27,6 +27,7 @@ def settings(port: int, interval_ms: int, key: str) -> bytes:
             (3, HOST),
             (4, struct.pack("<H", port)),
             (5, bytes.fromhex(key)),
+            (6, name.encode()),
             (7, struct.pack("<I", interval_ms)),
         )
         if value
@@ -39,12 +40,18 @@ class EmulatedBoard:
     """A board that is switched on as long as the block lasts."""
 
     def __init__(
-        self, hub: Hub, interval_ms: int = 200, *, mac: str | None = None, key: str = ""
+        self,
+        hub: Hub,
+        interval_ms: int = 200,
+        *,
+        mac: str | None = None,
+        key: str = "",
+        name: str = "",
     ) -> None:
         assert PROGRAM.is_file(), f"there is no {PROGRAM}: scripts/firmware emulated builds it"
         self.mac = mac or fresh_mac()
         config = hub.folder / "board.bin"
-        config.write_bytes(settings(hub.mqtt[1], interval_ms, key))
+        config.write_bytes(settings(hub.mqtt[1], interval_ms, key, name))
         self._log = hub.folder / "board.log"
         arguments = {
             "-M": "virt",

@@ -38,6 +38,16 @@ def test_an_emulated_board_joins_reports_and_obeys(hub: Hub, api: Api) -> None:
         api.wait_value(board.mac, "button", False)
 
 
+def test_an_emulated_board_goes_by_the_name_in_its_settings(hub: Hub, api: Api) -> None:
+    """It wishes for that name, and takes it up from the hub's answer."""
+    with EmulatedBoard(hub, name="Küche unten") as board:
+        eventually(lambda: api.state("Küche unten") == "online", "the board by its name", 60)
+        board.wait_says('Online("Küche unten")')
+        assert api.device("Küche unten")["mac"] == board.mac
+        assert api.led("Küche unten", True).status == 200
+        board.wait_says("the LED is on")
+
+
 def test_an_emulated_board_without_power_is_offline_by_its_will(open_hub: Hub) -> None:
     """Killed, it says nothing more; the hub says it in its place."""
     api = Api(open_hub)

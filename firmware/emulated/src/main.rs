@@ -53,6 +53,7 @@ extern "C" fn main() -> ! {
     let (stack, mut runner) = network::stack(nic, SOCKETS.init(network::Sockets::new()));
     let mut settings = Settings::new(mac);
     settings.key = config.key;
+    settings.wish.clone_from(&config.name);
     if let Some(interval) = config.interval {
         settings.light_interval = Duration::from_millis(interval.as_millis().into());
     }

@@ -115,6 +115,7 @@ async fn main(spawner: Spawner) -> ! {
     let network = Network::new(stack, config.host(), config.port());
     let mut settings = Settings::new(mac);
     settings.key = config.key;
+    settings.wish.clone_from(&config.name);
     settings.led = led_polarity;
     settings.button = button_polarity;
     if let Some(interval) = config.interval {

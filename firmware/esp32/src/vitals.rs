@@ -40,7 +40,7 @@ impl Supervisor for Vitals {
             rssi: wifi::signal(),
             uptime_s: Instant::now().as_secs().try_into().ok(),
             free_heap: esp_alloc::HEAP.free().try_into().ok(),
-            lost: None,
+            ..Info::default()
         })
     }
 }

@@ -20,8 +20,8 @@ use minimq::{
 /// the rest is for properties. The broker is told, and keeps anything larger to itself.
 const RX_LEN: usize = 256;
 
-/// Room for seven unacknowledged packets of at most 70 bytes and one of the backlog's 230 beside the
-/// CONNECT with its will, which keeps its own.
+/// Room for seven unacknowledged packets of at most 70 bytes, one of the backlog's 230 and what is
+/// written at the moment, at most the 245 of `state/info`; the will keeps its own.
 const TX_LEN: usize = 1024;
 
 /// What the MQTT client works in. Lives as long as the board and is lent to each connection.

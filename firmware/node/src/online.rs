@@ -110,7 +110,7 @@ where
             }
             let online = matches!(stage, Stage::Online);
             if online {
-                let sources = Sources { led, button, light };
+                let sources = Sources { led, button, light, wish: settings.wish.as_ref() };
                 reports.send(&mut link, pair, sources, supervisor).await?;
             } else if now >= start_by {
                 return Err(Fault::TimedOut(Step::Start));

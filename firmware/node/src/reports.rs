@@ -4,7 +4,7 @@ use crate::{
     backlog::Backlog, button::Button, fault::Fault, io::LightSensor, led::Led, light::Light,
     link::Link, pace::Pace, settings::Settings, supervisor::Supervisor,
 };
-use capteur_protocol::{DeviceMessage, Info, Pair, Topic};
+use capteur_protocol::{DeviceMessage, Info, Name, Pair, Topic};
 use embassy_time::Instant;
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
@@ -28,6 +28,7 @@ pub(crate) struct Sources<'a, L, B, P, const N: usize> {
     pub(crate) led: &'a Led<L>,
     pub(crate) button: &'a Button<B>,
     pub(crate) light: &'a mut Light<P, N>,
+    pub(crate) wish: Option<&'a Name>,
 }
 
 impl Reports {
@@ -60,7 +61,7 @@ impl Reports {
         B: InputPin + Wait,
         P: LightSensor,
     {
-        let Sources { led, button, light } = sources;
+        let Sources { led, button, light, wish } = sources;
         let now = Instant::now();
         if self.led && link.can_publish(Topic::LedStatus) {
             link.publish(&DeviceMessage::Led(pair.clone(), led.is_on())).await?;
@@ -79,9 +80,9 @@ impl Reports {
         }
         if self.info.is_due(now)
             && link.can_publish(Topic::Info)
-            && let Some(info) = supervisor.info()
+            && let Some(info) = supervisor.info().or_else(|| wish.map(|_| Info::default()))
         {
-            let info = Info { lost: Some(light.backlog.lost()), ..info };
+            let info = Info { lost: Some(light.backlog.lost()), wish: wish.cloned(), ..info };
             link.publish(&DeviceMessage::Info(pair.clone(), info)).await?;
         }
         if self.batch.take_if(|op| !link.is_pending(*op)).is_some() {

@@ -1,7 +1,7 @@
 //! What can be chosen about a board.
 
 use capteur_protocol::{
-    Mac,
+    Mac, Name,
     config::{BoardKey, Polarity},
 };
 use embassy_time::Duration;
@@ -26,12 +26,14 @@ impl KeepAlive {
 }
 
 /// What can be chosen about a board.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Who the board is. Also its MQTT client id, so that the broker ends a forgotten connection.
     pub mac: Mac,
     /// What the board proves its MAC with, to a hub that asks for it.
     pub key: Option<BoardKey>,
+    /// The name that it would like. What it is called is the hub's to say.
+    pub wish: Option<Name>,
     /// The MQTT keep-alive.
     pub keep_alive: KeepAlive,
     /// From one light reading to the next.
@@ -68,6 +70,7 @@ impl Settings {
         Self {
             mac,
             key: None,
+            wish: None,
             keep_alive: KeepAlive::MAX,
             light_interval: Duration::from_secs(2),
             away_interval: Duration::from_secs(10),

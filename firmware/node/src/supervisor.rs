@@ -31,7 +31,8 @@ pub trait Supervisor {
     /// seconds, whatever the network does; a board that hangs does not call it.
     fn progress(&mut self) {}
 
-    /// What the board tells the hub about itself; `None`: nothing. `lost` is filled in.
+    /// What the board tells the hub about itself; `None`: nothing, unless it wishes for a name. `lost`
+    /// and `wish` are filled in.
     fn info(&mut self) -> Option<Info> {
         None
     }

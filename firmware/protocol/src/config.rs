@@ -68,7 +68,7 @@ pub struct Config {
     pub port: Option<core::num::NonZeroU16>,
     /// What the board proves its MAC with.
     pub key: Option<BoardKey>,
-    /// The name that the board would like to be given.
+    /// The name that the board would like to be given: it tells the hub on `state/info`.
     pub name: Option<Name>,
     /// From one light reading to the next.
     pub interval: Option<Interval>,

@@ -9,11 +9,17 @@
 //! | `up` | seconds since it started |
 //! | `heap` | bytes of heap that are free |
 //! | `lost` | readings that were dropped since it started, for want of room in the backlog |
+//! | `wish` | the name that the board would like, as it stands in its settings |
 //!
+//! A value reaches from the first `=` to the next `;`, so a name may have a `=` in it.
 //! Each may be left out, and keys that a reader doesn't know are passed over, so that firmware and
 //! hub can be of different ages.
 
-use crate::{error::ParseError, pair::PAIR_MAX};
+use crate::{
+    error::ParseError,
+    name::{NAME_MAX, Name},
+    pair::PAIR_MAX,
+};
 use core::{fmt, str::FromStr};
 use heapless::String;
 
@@ -22,9 +28,10 @@ pub const WORD_MAX: usize = 24;
 
 /// The longest payload of `state/info` that this version prints, in bytes.
 pub const INFO_MAX: usize = PAIR_MAX
-    + ";fw=;chip=;reset=;rssi=-128;up=;heap=;lost=".len()
+    + ";fw=;chip=;reset=;rssi=-128;up=;heap=;lost=;wish=".len()
     + 3 * WORD_MAX
-    + 3 * "4294967295".len();
+    + 3 * "4294967295".len()
+    + NAME_MAX;
 
 /// A short text of printable ASCII without blanks and `;`: 1 to [`WORD_MAX`] bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,6 +85,8 @@ pub struct Info {
     pub free_heap: Option<u32>,
     /// Readings that were dropped since it started, for want of room in the backlog.
     pub lost: Option<u32>,
+    /// The name that the board would like to be given.
+    pub wish: Option<Name>,
 }
 
 impl FromStr for Info {
@@ -95,6 +104,7 @@ impl FromStr for Info {
                 "up" => info.uptime_s = Some(number(value)?),
                 "heap" => info.free_heap = Some(number(value)?),
                 "lost" => info.lost = Some(number(value)?),
+                "wish" => info.wish = Some(value.parse()?),
                 _ => {}
             }
         }
@@ -115,7 +125,8 @@ impl fmt::Display for Info {
         fact(f, "rssi", self.rssi.as_ref())?;
         fact(f, "up", self.uptime_s.as_ref())?;
         fact(f, "heap", self.free_heap.as_ref())?;
-        fact(f, "lost", self.lost.as_ref())
+        fact(f, "lost", self.lost.as_ref())?;
+        fact(f, "wish", self.wish.as_ref())
     }
 }
 

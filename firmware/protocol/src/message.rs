@@ -17,10 +17,10 @@ use heapless::String;
 /// The longest payload that the hub sends, in bytes: `MAC;name;session_id`.
 pub const ASSIGNMENT_MAX: usize = MAC_LEN + 1 + PAIR_MAX;
 
-/// The longest payload of the protocol, in bytes: one of `photoresistor/backlog`.
-pub const PAYLOAD_MAX: usize = BACKLOG_MAX;
+/// The longest payload of the protocol, in bytes: one of `state/info`.
+pub const PAYLOAD_MAX: usize = INFO_MAX;
 
-const _: () = assert!(ASSIGNMENT_MAX <= PAYLOAD_MAX && INFO_MAX <= PAYLOAD_MAX);
+const _: () = assert!(ASSIGNMENT_MAX <= PAYLOAD_MAX && BACKLOG_MAX <= PAYLOAD_MAX);
 
 /// A payload, printed.
 pub type Payload = String<PAYLOAD_MAX>;
@@ -65,7 +65,6 @@ impl fmt::Display for Percent {
 
 /// What a board says to the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nothing to box in, and there is one at a time")]
 pub enum DeviceMessage {
     /// `state/join` with a MAC: open a new session for me.
     Join(MacText),

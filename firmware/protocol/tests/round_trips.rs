@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use capteur_protocol::{
-    Aged, Backlog, DeviceMessage, HubMessage, Info, Mac, MacText, Name, NameError, PAIR_MAX,
-    PAYLOAD_MAX, Pair, ParseError, Percent, SessionId, Topic, Word,
+    Aged, Backlog, DeviceMessage, HubMessage, Info, Mac, MacText, Name, NameError, PAIR_MAX, Pair,
+    ParseError, Percent, SessionId, Topic, Word,
     backlog::{BACKLOG_MAX, READINGS_MAX},
     info::INFO_MAX,
     message::ASSIGNMENT_MAX,
@@ -19,7 +19,7 @@ fn mac() -> impl Strategy<Value = MacText> {
 }
 
 fn name() -> impl Strategy<Value = Name> {
-    "[^;\\pC\\s]([^;\\pC\\p{Zl}\\p{Zp}]{0,8}[^;\\pC\\s])?"
+    "[^;\\pC\\s]([=a ]{0,4}[^;\\pC\\p{Zl}\\p{Zp}]{0,8}[^;\\pC\\s])?"
         .prop_filter_map("not a name", |text| text.parse().ok())
 }
 
@@ -49,8 +49,9 @@ fn word() -> impl Strategy<Value = Word> {
 fn info() -> impl Strategy<Value = Info> {
     use prop::option::of;
     let texts = (of(word()), of(word()), of(word()));
-    (texts, of(any::<i8>()), of(any::<u32>()), of(any::<u32>()), of(any::<u32>())).prop_map(
-        |((firmware, chip, reset), rssi, uptime_s, free_heap, lost)| Info {
+    let counts = (of(any::<u32>()), of(any::<u32>()), of(any::<u32>()));
+    (texts, of(any::<i8>()), counts, of(name())).prop_map(
+        |((firmware, chip, reset), rssi, (uptime_s, free_heap, lost), wish)| Info {
             firmware,
             chip,
             reset,
@@ -58,6 +59,7 @@ fn info() -> impl Strategy<Value = Info> {
             uptime_s,
             free_heap,
             lost,
+            wish,
         },
     )
 }
@@ -219,10 +221,11 @@ fn the_longest_additions_fit_too() {
         uptime_s: Some(u32::MAX),
         free_heap: Some(u32::MAX),
         lost: Some(u32::MAX),
+        wish: Some(pair.name.clone()),
     };
     let payload = DeviceMessage::Info(pair, info).payload();
     assert_eq!(payload.len(), INFO_MAX);
-    const { assert!(INFO_MAX <= PAYLOAD_MAX) };
+    assert_eq!(payload.len(), payload.capacity());
     let short = Pair { name: "n".parse().unwrap(), session: SessionId::MAX };
     let reading = Aged { age_ms: 0, level: Percent::new(0).unwrap() };
     let full = Backlog::gather(&short, [reading; READINGS_MAX + 1]).unwrap();
@@ -268,6 +271,20 @@ fn a_backlog_and_an_info_look_like_this() {
         DeviceMessage::parse(Topic::Info, b"capteur01;1743946777.603371"),
         Ok(DeviceMessage::Info(pair, Info::default()))
     );
+}
+
+#[test]
+fn a_wish_is_any_name_and_may_stand_anywhere() {
+    let pair = Pair::from_fields("capteur01", "1743946777.603371").unwrap();
+    for wish in ["kitchen", "Küche unten", "=", "a=b", "wish=wish=", "阳台 🌱 = 1"] {
+        let info = Info { lost: Some(0), wish: Some(wish.parse().unwrap()), ..Info::default() };
+        let message = DeviceMessage::Info(pair.clone(), info);
+        assert_eq!(message.payload(), format!("{pair};lost=0;wish={wish}").as_str());
+        for payload in [message.payload().to_string(), format!("{pair};wish={wish};lost=0")] {
+            let read = DeviceMessage::parse(Topic::Info, payload.as_bytes());
+            assert_eq!(read.as_ref(), Ok(&message), "{payload}");
+        }
+    }
 }
 
 #[test]
@@ -328,6 +345,10 @@ fn faults_are_named_from_left_to_right() {
         ("rssi=-129", ParseError::Value),
         ("up=-1", ParseError::Value),
         ("heap=4294967296", ParseError::Value),
+        ("wish=", ParseError::Name(NameError::Empty)),
+        ("wish= kitchen", ParseError::Name(NameError::Blank)),
+        ("wish=61:ec:ED:3B:25:B1", ParseError::Name(NameError::LooksLikeMac)),
+        ("wish=a-name-that-has-thirty-bytes--", ParseError::Name(NameError::TooLong)),
     ] {
         let payload = format!("a;1743946777.603371;{facts}");
         assert_eq!(fault(Topic::Info, payload.as_bytes()), error, "{facts}");

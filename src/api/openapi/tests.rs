@@ -250,6 +250,7 @@ fn log_entries_are_as_described() {
             to: "LeBron".parse().unwrap(),
             by: "anonymous".into(),
         },
+        LogKind::WishRefused { name: "kitchen".parse().unwrap() },
         LogKind::Replaced {
             from: Mac([1, 2, 3, 4, 5, 6]),
             to: Mac([6, 5, 4, 3, 2, 1]),

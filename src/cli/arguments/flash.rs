@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use std::{path::PathBuf, str::FromStr};
 
 /// Arguments of `capteur flash`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct FlashArguments {
     /// The serial port of the board; by default the only one on USB that a board may be on.
@@ -38,7 +38,8 @@ pub struct FlashArguments {
     /// The Wi-Fi has no password.
     #[arg(long)]
     pub wifi_open: bool,
-    /// Where the board looks for its hub: a name or an IPv4 address [default: capteur.local].
+    /// Where the board looks for its hub: a name or an IPv4 address [default: the
+    /// `name` of `[mdns]`, so capteur.local].
     #[arg(long, value_name = "HOST[:PORT]")]
     pub hub: Option<HubAddress>,
     /// The name that the board would like to be given.

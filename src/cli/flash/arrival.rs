@@ -1,6 +1,6 @@
 //! A board's coming online, seen from the hub that runs on this machine.
 
-use super::address;
+use super::{address, local_name};
 use crate::{
     addresses::Addresses,
     cli::{
@@ -9,7 +9,7 @@ use crate::{
     },
     config::Settings,
 };
-use capteur_protocol::{Config, Mac, config::DEFAULT_HOST};
+use capteur_protocol::{Config, Mac};
 use serde_json::Value;
 use std::{
     io,
@@ -39,9 +39,9 @@ pub(super) struct Arrival {
 }
 
 /// Whether a board with these settings looks for its hub on this machine.
-pub(super) fn looks_here(config: &Config) -> bool {
+pub(super) fn looks_here(config: &Config, settings: &Settings) -> bool {
     let host = config.host();
-    if host == DEFAULT_HOST {
+    if local_name(settings).is_some_and(|name| name == host) {
         return true;
     }
     // An address can be listened on only where it is one's own.
@@ -128,12 +128,13 @@ mod tests {
 
     #[test]
     fn a_board_looks_here_by_default_and_at_addresses_of_this_machine() {
+        let settings = Settings::defaults().unwrap();
         for host in [None, Some("capteur.local"), Some("127.0.0.1"), Some("localhost")] {
-            assert!(looks_here(&config(host)), "{host:?}");
+            assert!(looks_here(&config(host), &settings), "{host:?}");
         }
         // TEST-NET-1 (RFC 5737) is nobody's.
-        assert!(!looks_here(&config(Some("192.0.2.1"))));
-        assert!(!looks_here(&config(Some("no.such.host.invalid"))));
+        assert!(!looks_here(&config(Some("192.0.2.1")), &settings));
+        assert!(!looks_here(&config(Some("no.such.host.invalid")), &settings));
     }
 
     #[test]

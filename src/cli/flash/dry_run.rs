@@ -1,6 +1,6 @@
 //! What would be written into a board, as files.
 
-use super::{FlashArguments, FlashError, Secret, Terminal, key, wifi};
+use super::{FlashArguments, FlashError, Secret, config};
 use crate::{
     cli::{CliError, print, print_error},
     config::Settings,
@@ -18,14 +18,10 @@ pub(super) fn without_board(
     secret: Secret,
 ) -> Result<(), CliError> {
     let images = meant(package, arguments)?;
-    let mut wishes = arguments.wishes();
-    let found = Config::default();
-    wishes.wifi = wifi::choose(arguments.wifi.clone(), secret, &found, &mut Terminal)
-        .map_err(FlashError::from)?;
     if settings.mqtt.device_key.is_some() && arguments.mac.is_none() {
         print_error("`mqtt.device_key` is set: without --mac there is no key for the board\n");
     }
-    let config = wishes.over(found, key(settings, arguments.mac));
+    let config = config(settings, arguments, Config::default(), secret, arguments.mac)?;
     for image in images {
         let bytes = package.read(image).map_err(FlashError::from)?;
         let plan = Plan::new(image, bytes, arguments.mac, config.clone());

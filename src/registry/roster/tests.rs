@@ -22,6 +22,8 @@ fn open_sessions_of_all_devices_are_bounded() {
             offered: Vec::new(),
             replaced: None,
             revision: 0,
+            wish: Wish::Open,
+            former_wish: Wish::Open,
         };
         roster.insert(record, Channels::default());
         for _ in 0..SESSIONS_OPEN_MAX {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    model::{CommandId, CommandState, DeviceState},
-    registry::messages::is_reading,
+    model::{CommandId, CommandState, DeviceState, Wish},
+    registry::{messages::is_reading, wishes::BY},
 };
 use capteur_protocol::{Name, SessionId};
 use proptest::{collection::vec, prelude::*};
@@ -35,8 +35,9 @@ enum Op {
     Read(usize, Which, Channel, u8, bool),
     /// Readings of a backlog, of this age in milliseconds.
     HandIn(usize, Which, u32),
-    /// A board tells about itself: how strong its signal is, and its firmware.
-    Tell(usize, Which, i8, bool),
+    /// A board tells about itself: how strong its signal is, its firmware, and a name that it
+    /// wishes for.
+    Tell(usize, Which, i8, bool, Option<usize>),
     /// A connection ends.
     End(usize),
     /// The hub takes in what waits.
@@ -78,8 +79,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (connection, which(), channel, 0..2_u8, any::<bool>())
             .prop_map(|(c, p, channel, v, q)| Op::Read(c, p, channel, v, q)),
         2 => (connection, which(), 0..4_000_000_000_u32).prop_map(|(c, p, age)| Op::HandIn(c, p, age)),
-        2 => (connection, which(), any::<i8>(), any::<bool>())
-            .prop_map(|(c, p, rssi, new)| Op::Tell(c, p, rssi, new)),
+        4 => (connection, which(), any::<i8>(), any::<bool>(), prop::option::of(0..NAMES.len()))
+            .prop_map(|(c, p, rssi, new, wish)| Op::Tell(c, p, rssi, new, wish)),
         2 => connection.prop_map(Op::End),
         12 => (1..4_usize).prop_map(Op::Hear),
         8 => Just(Op::Commit),
@@ -137,6 +138,12 @@ struct World {
     highest: Option<SessionId>,
     /// Which pairs count.
     pairs: BTreeMap<Mac, Pairs>,
+    /// What each board has wished for.
+    wishes: BTreeMap<Mac, Wish>,
+    /// What the board had wished for whose place a board has taken.
+    former_wishes: BTreeMap<Mac, Wish>,
+    /// Sessions in which a wish has counted.
+    wished_in: HashSet<SessionId>,
     /// Acknowledgements that publishers wait for.
     awaited: BTreeSet<(ConnectionId, u64)>,
     /// Commands that have not come to their end.
@@ -159,6 +166,9 @@ impl World {
             assigned: Vec::new(),
             highest: None,
             pairs: BTreeMap::new(),
+            wishes: BTreeMap::new(),
+            former_wishes: BTreeMap::new(),
+            wished_in: HashSet::new(),
             awaited: BTreeSet::new(),
             running: HashSet::new(),
             followed: BTreeMap::new(),
@@ -198,12 +208,17 @@ impl World {
                 let backlog = Backlog::gather(&pair, [Aged { age_ms, level }]).unwrap();
                 DeviceMessage::Backlog(pair, backlog)
             }),
-            Op::Tell(at, which, rssi, new) => self.send_pair(at, false, which, false, |pair| {
-                let firmware = new.then(|| "0.2.0".parse().unwrap());
-                let info =
-                    capteur_protocol::Info { firmware, rssi: Some(rssi), ..Default::default() };
-                DeviceMessage::Info(pair, info)
-            }),
+            Op::Tell(at, which, rssi, new, wish) => {
+                self.send_pair(at, false, which, false, |pair| {
+                    let info = capteur_protocol::Info {
+                        firmware: new.then(|| "0.2.0".parse().unwrap()),
+                        rssi: Some(rssi),
+                        wish: wish.map(|wish| NAMES[wish].parse().unwrap()),
+                        ..Default::default()
+                    };
+                    DeviceMessage::Info(pair, info)
+                });
+            }
             Op::End(at) => {
                 if let Some((origin, _)) = self.speaker(at, false) {
                     self.end(origin.connection);
@@ -228,7 +243,10 @@ impl World {
                     self.feed(|state, turn| state.forget(&key(mac), "anna", turn).is_ok());
                 assert!(!(online && forgotten));
                 if forgotten {
-                    self.pairs.remove(&mac.parse().unwrap());
+                    let mac = mac.parse().unwrap();
+                    self.pairs.remove(&mac);
+                    self.wishes.remove(&mac);
+                    self.former_wishes.remove(&mac);
                 }
             }
             Op::Replace(board, new) => self.replace(MACS[board], MACS[new]),
@@ -275,6 +293,11 @@ impl World {
         assert!(self.bench.state.device(&from.into()).is_err());
         let state = newcomer.map_or(DeviceState::Offline, |newcomer| newcomer.state);
         assert_eq!(after.state, state);
+        // A wish that is not known gives way to the place; one that is goes along.
+        let wish = self.wishes.remove(&to).filter(|wish| *wish != Wish::Open);
+        let former = self.wishes.remove(&from).unwrap();
+        self.wishes.insert(to, wish.unwrap_or(Wish::Settled));
+        self.former_wishes.insert(to, former);
     }
 
     fn undo(&mut self, board: &str) {
@@ -305,6 +328,11 @@ impl World {
         assert_eq!((after.state, after.replaced), (DeviceState::Offline, None));
         assert_eq!(self.bench.state.device_id(&to.into()).ok(), id);
         assert_eq!(self.bench.state.device(&from.into()).is_ok(), known);
+        if !known {
+            self.wishes.remove(&from);
+        }
+        let former = self.former_wishes.remove(&from).unwrap();
+        self.wishes.insert(to, former);
     }
 
     /// A connection, and its board; one that has ended only where a will may speak.
@@ -375,6 +403,7 @@ impl World {
     fn hear(&mut self) {
         let Some((message, origin, ack)) = self.queue.pop_front() else { return };
         let before = self.bench.state.devices();
+        let infos = self.infos();
         let speaker = message.pair().map(|pair| {
             self.pairs.iter().find(|(_, pairs)| pairs.count(pair)).map(|(mac, _)| *mac)
         });
@@ -406,6 +435,7 @@ impl World {
             match &message {
                 DeviceMessage::Join(mac) => {
                     self.pairs.entry(mac.mac()).or_default().started = None;
+                    self.wishes.entry(mac.mac()).or_default();
                 }
                 DeviceMessage::Leave(_) => {}
                 DeviceMessage::Start(pair) => self.started(speaker.flatten(), pair),
@@ -416,6 +446,7 @@ impl World {
             }
         }
         self.offered(&effects);
+        self.heeded(&message, self.infos() > infos, speaker.flatten(), &before, &effects);
         match settled {
             Some((Verdict::Accepted, When::Committed)) => {
                 assert!(!unrecorded, "acknowledged and not stored");
@@ -436,6 +467,66 @@ impl World {
             let channels = |devices: Vec<Device>| devices.into_iter().map(|device| device.channels);
             assert!(channels(self.bench.state.devices()).eq(channels(before)), "late is not last");
         }
+    }
+
+    /// How many reports of boards about themselves were taken.
+    fn infos(&self) -> u64 {
+        self.bench.state.stats().accepted.get("state/info").copied().unwrap_or(0)
+    }
+
+    /// Devices are called what their boards have wished for, where that counts, and as before
+    /// otherwise.
+    fn heeded(
+        &mut self,
+        message: &DeviceMessage,
+        taken: bool,
+        speaker: Option<Mac>,
+        before: &[Device],
+        effects: &[Effect],
+    ) {
+        let mut names: BTreeMap<Mac, Name> =
+            before.iter().map(|device| (device.mac, device.name.clone())).collect();
+        let mut line = None;
+        if let (DeviceMessage::Info(pair, info), Some(mac), true) = (message, speaker, taken)
+            && self.pairs[&mac].started.as_ref() == Some(pair)
+        {
+            let known = self.wishes.get_mut(&mac).unwrap();
+            match &info.wish {
+                None if *known == Wish::Settled => *known = Wish::Open,
+                None => {}
+                Some(wish) if known.has_heard(wish) => {}
+                Some(_) if self.wished_in.contains(&pair.session) => {}
+                Some(wish) => {
+                    self.wished_in.insert(pair.session);
+                    let known = std::mem::replace(known, Wish::Heard(Box::new(wish.clone())));
+                    let folded = |name: &Name| name.folded().collect::<String>();
+                    let free = names
+                        .iter()
+                        .all(|(other, name)| *other == mac || folded(name) != folded(wish));
+                    if known == Wish::Settled {
+                        // A person has spoken since.
+                    } else if !free {
+                        line = Some(LogKind::WishRefused { name: wish.clone() });
+                    } else {
+                        let from = names.insert(mac, wish.clone()).unwrap();
+                        let (to, by) = (wish.clone(), BY.to_owned());
+                        line = (from != to).then_some(LogKind::Renamed { from, to, by });
+                    }
+                }
+            }
+        }
+        for (mac, name) in self.names() {
+            assert_eq!(names.get(&mac).unwrap_or(&name), &name);
+        }
+        let lines: Vec<_> = stores(effects)
+            .into_iter()
+            .filter_map(|(change, _)| match change {
+                Change::Log(_, entry) => Some(entry.kind.clone()),
+                _ => None,
+            })
+            .filter(|kind| matches!(kind, LogKind::Renamed { .. } | LogKind::WishRefused { .. }))
+            .collect();
+        assert_eq!(lines, Vec::from_iter(line));
     }
 
     fn started(&mut self, mac: Option<Mac>, pair: &Pair) {
@@ -547,6 +638,11 @@ impl World {
         assert!(self.followed.values().all(|device| device.state == DeviceState::Offline));
         let shown = shown(&self.bench.disk.devices);
         self.pairs = shown.values().map(|record| (record.mac, Pairs::of(record))).collect();
+        self.wishes = shown.values().map(|record| (record.mac, record.wish.clone())).collect();
+        let replaced = shown.values().filter(|record| record.replaced.is_some());
+        self.former_wishes =
+            replaced.map(|record| (record.mac, record.former_wish.clone())).collect();
+        self.wished_in.clear();
         for (id, record) in &shown {
             let readings = self.bench.disk.last.iter().filter(|((of, _), _)| of == id);
             let last = readings.map(|(_, last)| last.at).max();
@@ -589,6 +685,9 @@ impl World {
             };
             assert_eq!(*device, stored, "what is known is what will be stored");
             assert_eq!(self.pairs[&device.mac], Pairs::of(record));
+            assert_eq!(self.wishes[&device.mac], record.wish);
+            let former = self.former_wishes.get(&device.mac).cloned();
+            assert_eq!(former.unwrap_or_default(), record.former_wish);
             let recorded = self.bench.state.recorded(id).unwrap();
             for channel in Channel::ALL {
                 let last = view.last.get(&(id, channel)).copied();
@@ -602,6 +701,7 @@ impl World {
                 let record = &view.devices[&absorbed];
                 assert_eq!((record.mac, &record.session), (device.mac, &None));
                 assert_eq!((&record.offered, record.replaced), (&Vec::new(), None));
+                assert_eq!((&record.wish, &record.former_wish), (&Wish::Open, &Wish::Open));
             }
             // A sign of life that changes nothing else is not told, nor is how strong a signal is.
             let followed = &self.followed[&device.mac];
@@ -624,7 +724,7 @@ impl World {
         assert_eq!(devices.len(), self.followed.len());
     }
 
-    /// Names are a device's for ever, but for people and crashes.
+    /// Names are a device's for ever, but for people, wishes and crashes.
     fn names(&self) -> BTreeMap<Mac, Name> {
         self.bench.state.devices().into_iter().map(|device| (device.mac, device.name)).collect()
     }
@@ -663,7 +763,12 @@ proptest! {
         for op in ops {
             let before = world.names();
             world.run(op);
-            if !matches!(op, Op::Rename(..) | Op::Replace(..) | Op::Undo(_) | Op::Crash) {
+            // What boards do to names was looked at when they were heard.
+            let names_change = matches!(
+                op,
+                Op::Rename(..) | Op::Replace(..) | Op::Undo(_) | Op::Crash | Op::Hear(_)
+            );
+            if !names_change {
                 for (mac, name) in world.names() {
                     prop_assert_eq!(before.get(&mac).unwrap_or(&name), &name);
                 }

@@ -4,6 +4,7 @@ mod additions;
 mod interleavings;
 mod replacements;
 mod rulings;
+mod wishes;
 
 use super::{
     effect::{Effect, Moment, Turn, When},

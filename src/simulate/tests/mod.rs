@@ -3,9 +3,9 @@
 mod hub;
 
 use super::{Board, Cut, Fleet, Options, Phase};
-use capteur_protocol::{DeviceMessage, Percent};
+use capteur_protocol::{DeviceMessage, Name, Percent};
 use hub::{Hub, Said};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::timeout;
 
 /// Far more than anything takes: only a fault lets it pass.
@@ -68,6 +68,26 @@ async fn a_press_and_a_light_are_reported() {
     let lit = |said: &Said| matches!(said.message, DeviceMessage::Photoresistor(_, l) if Some(l) == level);
     in_time(hub.hears(lit)).await;
     assert!(board.counts().readings >= 2);
+    in_time(fleet.stop()).await;
+}
+
+#[tokio::test]
+async fn the_first_boards_wish_for_the_names_that_are_given() {
+    let mut hub = Hub::start().await;
+    let names: Vec<Name> = ["kitchen", "a = b"].map(|name| name.parse().unwrap()).into();
+    let fleet =
+        Fleet::start(Options { names: names.clone(), ..Options::quiet(hub.address(), 3) }).unwrap();
+    let mut wishes = HashMap::new();
+    while wishes.len() < 3 {
+        let told = in_time(hub.hears(|said| matches!(said.message, DeviceMessage::Info(..)))).await;
+        if let DeviceMessage::Info(pair, info) = told.message {
+            wishes.insert(pair.name, info.wish);
+        }
+    }
+    let [first, second, third] = [0, 1, 2].map(|at| hub::name(fleet.boards()[at].mac()));
+    assert_eq!(wishes[&first].as_ref(), Some(&names[0]));
+    assert_eq!(wishes[&second].as_ref(), Some(&names[1]));
+    assert_eq!(wishes[&third], None);
     in_time(fleet.stop()).await;
 }
 

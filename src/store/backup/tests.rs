@@ -8,7 +8,7 @@ use super::{
 use crate::{
     model::{
         Bucket, Channel, DeviceId, DeviceRecord, LogEntry, LogKind, Marks, Reading, Timestamp,
-        Width,
+        Width, Wish,
     },
     store::{
         Change, Options, Store, StoreError, Urgency,
@@ -190,6 +190,8 @@ fn device(id: u32) -> Change {
         offered: Vec::new(),
         replaced: None,
         revision: 0,
+        wish: Wish::Open,
+        former_wish: Wish::Open,
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::{Bucket, Channel, ChannelState, DeviceId, DeviceRecord, Replaced, Width},
+    model::{Bucket, Channel, ChannelState, DeviceId, DeviceRecord, Replaced, Width, Wish},
     store::{
         chunk, frame,
         record::{Pair, SeriesRecord},
@@ -189,6 +189,8 @@ fn device(id: u32, seen: i64) -> DeviceRecord {
         offered: Vec::new(),
         replaced: None,
         revision: 0,
+        wish: Wish::Open,
+        former_wish: Wish::Open,
     }
 }
 

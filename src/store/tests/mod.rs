@@ -10,6 +10,7 @@ use super::{
 };
 use crate::model::{
     Channel, ChannelState, DeviceId, DeviceRecord, LogEntry, LogKind, Marks, Reading, Timestamp,
+    Wish,
 };
 use capteur_protocol::{Mac, Pair, SessionId};
 use proptest::prelude::*;
@@ -58,6 +59,8 @@ fn record(id: u32) -> DeviceRecord {
         offered: vec![Pair { name, session }],
         replaced: None,
         revision: 0,
+        wish: Wish::Open,
+        former_wish: Wish::Open,
     }
 }
 
@@ -599,10 +602,10 @@ async fn another_format_is_refused_and_nothing_is_touched() {
     open(&dir).0.close().await.unwrap();
     let format = dir.path().join("sled/FORMAT");
     let current = fs::read_to_string(&format).unwrap();
-    fs::write(&format, current.replace("schema: 2", "schema: 3")).unwrap();
+    fs::write(&format, current.replace("schema: 3", "schema: 4")).unwrap();
     let before = fs::read(dir.path().join("sled/db")).unwrap();
     let error = Store::open(dir.path(), &never()).unwrap_err();
-    assert!(error.to_string().contains("schema 3"), "{error}");
+    assert!(error.to_string().contains("schema 4"), "{error}");
     assert_eq!(fs::read(dir.path().join("sled/db")).unwrap(), before);
     fs::write(&format, current).unwrap();
     open(&dir).0.close().await.unwrap();

@@ -6,7 +6,7 @@ use crate::{
     hub::{Did, Peer},
 };
 use capteur_node::Settings;
-use capteur_protocol::Info;
+use capteur_protocol::{Info, NAME_MAX, config::BoardKey};
 use embassy_time::{Duration, Timer};
 use rumqttc::v5::mqttbytes::QoS;
 
@@ -43,6 +43,64 @@ fn a_board_that_has_nothing_to_tell_about_itself_is_silent() {
         let mut peer = Peer::admit(&port, PAIR).await;
         let seen = peer.watch(400_000).await;
         assert!(!seen.iter().any(|did| matches!(did, Did::Publish(t, ..) if t == "state/info")));
+    });
+}
+
+#[test]
+fn a_wish_for_a_name_goes_with_what_a_board_tells_in_each_session() {
+    let settings = Settings { wish: Some("Küche = 1".parse().unwrap()), ..Settings::new(MAC) };
+    play_with(settings, |port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        // Also where it has nothing else to tell.
+        assert_eq!(peer.published("state/info").await, format!("{PAIR};lost=0;wish=Küche = 1"));
+        // Its wish is the supervisor's as little as its losses are.
+        let info = Info { wish: Some("sofa".parse().unwrap()), ..Info::default() };
+        *pins.info.borrow_mut() = Some(info);
+        let next = "Küche = 1;1743946800.000000";
+        peer.assign(next).await;
+        peer.until(|did| *did == Did::Disconnect).await;
+        let mut peer = Peer::start(&port, next).await;
+        assert_eq!(peer.published("state/info").await, format!("{next};lost=0;wish=Küche = 1"));
+    });
+}
+
+#[test]
+fn the_longest_info_has_room_beside_all_that_the_hub_has_not_acknowledged() {
+    let name = "n".repeat(NAME_MAX);
+    let settings = Settings {
+        key: Some(BoardKey([0x5A; 32])),
+        wish: Some(name.parse().unwrap()),
+        info_interval: Duration::from_secs(10),
+        ..Settings::new(MAC)
+    };
+    play_with(settings, |port, pins| async move {
+        let word = || Some("w".repeat(24).parse().unwrap());
+        *pins.info.borrow_mut() = Some(Info {
+            firmware: word(),
+            chip: word(),
+            reset: word(),
+            rssi: Some(-128),
+            uptime_s: Some(u32::MAX),
+            free_heap: Some(u32::MAX),
+            ..Info::default()
+        });
+        let [pair, next] =
+            ["1743946777.603371", "1743946999.000000"].map(|s| format!("{name};{s}"));
+        drop(Peer::admit(&port, &pair).await);
+        port.set_open(false);
+        Timer::after(Duration::from_secs(600)).await;
+        port.set_open(true);
+        let mut peer = Peer::admit(&port, &next).await;
+        peer.withheld = Some(Vec::new());
+        peer.published("photoresistor/backlog").await;
+        for n in 0..20 {
+            peer.command(&next, n % 2 == 0).await;
+            peer.watch(1).await;
+        }
+        let told = peer.published("state/info").await;
+        assert!(told.ends_with(&format!(";lost=0;wish={name}")), "{told}");
+        let kept = peer.withheld.as_ref().unwrap().iter().filter(|(_, qos)| *qos > QoS::AtMostOnce);
+        assert_eq!(kept.count(), 8, "as many as the board can keep");
     });
 }
 
