@@ -89,7 +89,7 @@ pub(super) fn run(settings: &Settings, arguments: &FlashArguments) -> Result<(),
         planned => {
             let done = planned.map_err(CliError::from).and_then(|p| dry_run::write(&p, arguments));
             // The board goes on as it was; what went wrong before matters more.
-            return board.release().map_err(FlashError::from).map_err(CliError::from).and(done);
+            return done.and(board.release().map_err(FlashError::from).map_err(CliError::from));
         }
     };
     print(&plan.to_string())?;

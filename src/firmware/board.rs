@@ -16,7 +16,7 @@ use serialport::{ErrorKind, TTYPort};
 use std::{
     error::Error,
     fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe},
     time::Duration,
 };
 
@@ -106,6 +106,14 @@ pub enum BoardError {
         /// What was seen.
         error: String,
     },
+    /// Somebody answers, and it is no chip with flash that is known.
+    #[error("the board on {port} can't be written: {error}")]
+    Unknown {
+        /// The port.
+        port: String,
+        /// What is wrong with it.
+        error: String,
+    },
     /// The chip is set up for signed or encrypted firmware of somebody else.
     #[error("this chip is locked ({0}): it takes no firmware but its maker's")]
     Locked(&'static str),
@@ -135,9 +143,12 @@ impl Board {
         };
         let connection = Connection::new(serial, port.usb().clone(), after, before, FIRST_BAUD);
         let baud = (port.usb().pid != NATIVE_PID).then_some(link.baud);
-        let silent = |error| BoardError::Silent { port: port.path.clone(), error };
+        let unfit = |Trouble { line, text: error }| match (line, port.path.clone()) {
+            (true, port) => BoardError::Silent { port, error },
+            (false, port) => BoardError::Unknown { port, error },
+        };
         let mut flasher = contained(|| Flasher::connect(connection, true, true, true, None, baud))
-            .map_err(silent)?;
+            .map_err(unfit)?;
         if flasher.secure_download_mode() {
             return Err(BoardError::Locked("secure download mode"));
         }
@@ -155,8 +166,10 @@ impl Board {
             let mac = chip.mac_address(flasher.connection())?;
             Ok((mac, flasher.flash_detect()?.unwrap_or_default().size()))
         })
-        .map_err(silent)?;
-        let mac = mac.parse().map_err(|_| silent(format!("{mac} is no MAC address")))?;
+        .map_err(unfit)?;
+        let mac = mac
+            .parse()
+            .map_err(|_| unfit(Trouble { line: true, text: format!("{mac} is no MAC address") }))?;
         Ok(Self { flasher, chip: chip.to_string(), mac, flash })
     }
 
@@ -181,15 +194,14 @@ impl Board {
     ///
     /// [`BoardError::Failed`]
     pub fn read(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, BoardError> {
-        let failed =
-            |error: String| BoardError::Failed { what: "reading the board's settings", error };
+        let failed = |error| BoardError::Failed { what: "reading the board's settings", error };
         // The library knows files only. This one is for our eyes: it may hold a password.
         let file = tempfile::NamedTempFile::new().map_err(|error| failed(error.to_string()))?;
         contained(|| {
             let path = file.path().to_owned();
             self.flasher.read_flash(offset, len, READ_BLOCK, READ_IN_FLIGHT, path)
         })
-        .map_err(failed)?;
+        .map_err(|trouble| failed(trouble.text))?;
         std::fs::read(file.path()).map_err(|error| failed(error.to_string()))
     }
 
@@ -207,8 +219,9 @@ impl Board {
             Segment { addr, data: data.into() }
         });
         let mut progress = Progress { tell, offset: 0, total: 0 };
-        contained(|| self.flasher.write_bins_to_flash(&segments, &mut progress))
-            .map_err(|error| BoardError::Failed { what: "writing the flash", error })
+        contained(|| self.flasher.write_bins_to_flash(&segments, &mut progress)).map_err(
+            |trouble| BoardError::Failed { what: "writing the flash", error: trouble.text },
+        )
     }
 
     /// Lets go of the board: starts the application that it has, where it can be reset.
@@ -218,8 +231,9 @@ impl Board {
     /// [`BoardError::Failed`]
     pub fn release(mut self) -> Result<(), BoardError> {
         let chip = self.flasher.chip();
-        contained(|| self.flasher.connection().reset_after(true, chip))
-            .map_err(|error| BoardError::Failed { what: "starting the board", error })
+        contained(|| self.flasher.connection().reset_after(true, chip)).map_err(|trouble| {
+            BoardError::Failed { what: "starting the board", error: trouble.text }
+        })
     }
 }
 
@@ -246,12 +260,27 @@ fn cant_open(port: String, error: serialport::Error) -> BoardError {
     }
 }
 
+/// What went wrong between a board and the library.
+#[derive(Debug)]
+struct Trouble {
+    /// Whether the line is to blame: nothing came, or nothing that makes sense.
+    line: bool,
+    text: String,
+}
+
 /// Runs what listens to a board. What comes down a serial line may be anything, and the library
 /// takes some of it for granted: that is the board's fault, and not the end of this program.
-fn contained<T>(work: impl FnOnce() -> Result<T, Espflash>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|error| chain(&error)),
-        Err(_) => Err("it answers nonsense".to_owned()),
+fn contained<T>(work: impl FnOnce() -> Result<T, Espflash>) -> Result<T, Trouble> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    panic::set_hook(hook);
+    match done {
+        Ok(done) => done.map_err(|error| Trouble {
+            line: matches!(error, Espflash::Connection(_) | Espflash::Flashing(_)),
+            text: chain(&error),
+        }),
+        Err(_) => Err(Trouble { line: true, text: "what it says is nonsense".to_owned() }),
     }
 }
 
@@ -311,14 +340,19 @@ mod tests {
         let inner = io::Error::other("the line is cut");
         let outer = Espflash::Connection(Box::new(inner));
         assert_eq!(chain(&outer), "Error while connecting to device: the line is cut");
-        assert_eq!(contained(|| Err::<(), _>(outer)).unwrap_err().split(": ").count(), 2);
+        let trouble = contained(|| Err::<(), _>(outer)).unwrap_err();
+        assert!(trouble.line && trouble.text.ends_with(": the line is cut"), "{trouble:?}");
+        let trouble = contained(|| Err::<(), _>(Espflash::FlashConnect)).unwrap_err();
+        assert!(!trouble.line, "{trouble:?}");
+        let twice = serialport::Error::from(io::Error::other("the line is cut"));
+        assert_eq!(chain(&twice), "the line is cut");
     }
 
     #[test]
     fn nonsense_on_the_line_does_not_end_the_program() {
         let nonsense: &[u8] = &[];
         let done = contained(|| Ok(nonsense[usize::from(nonsense.is_empty())]));
-        assert_eq!(done.unwrap_err(), "it answers nonsense");
+        assert_eq!(done.unwrap_err().text, "what it says is nonsense");
     }
 
     #[test]

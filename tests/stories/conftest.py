@@ -5,7 +5,7 @@ thrown away) and meets it with clients that are not ours: paho-mqtt, mosquitto_p
 mosquitto_sub, python-zeroconf, plain sockets, HTTP. To run them:
 
     cargo build
-    scripts/firmware emulated
+    scripts/firmware check
     apt-get install mosquitto-clients faketime
     python3 -m venv .venv && .venv/bin/pip install -r tests/stories/requirements.txt
     .venv/bin/pytest tests/stories
@@ -21,6 +21,9 @@ answer, an event or the log.
 - `hub`: the process; `api`, `events`: its HTTP side
 - `client`: any MQTT client; `device`: a board that plays the customer's protocol by hand
 - `emulated`: a board that runs the firmware's logic in QEMU
+- `fake_board`: a board in download mode on a pseudoterminal: a chip (`fake_chip`, `nor_flash`) with
+  the loader in its ROM (`rom`) or the one that flashing tools put into its RAM (`stub`); what the
+  two have in common is in `loader`; what was written into it is read by `board_image`
 - `wire`: MQTT packets by hand, for what no library sends
 - `disk`: a small disk to be filled, for which the story has to be root
 - `waiting`: conditions in the place of sleeps

@@ -1,9 +1,11 @@
 //! Turns the linker's output into what is written into a board's flash.
 //!
 //! ```text
-//! capteur-image check CHIP=ELF…            what the images are like; fails where one breaks a rule
-//! capteur-image pack FOLDER CHIP=ELF…      the same, and writes the images and `manifest.json`
+//! capteur-image FOLDER CHIP=ELF…
 //! ```
+//!
+//! It says what the images are like, and writes them and `manifest.json` into the folder unless one of
+//! them breaks a rule.
 //!
 //! # Layout
 //!
@@ -30,7 +32,7 @@ use std::{
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("usage: capteur-image check CHIP=ELF… | capteur-image pack FOLDER CHIP=ELF…")]
+    #[error("usage: capteur-image FOLDER CHIP=ELF…")]
     Usage,
     #[error("{0}: {1}")]
     File(PathBuf, std::io::Error),
@@ -48,10 +50,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match *words {
-        ["check", ref programs @ ..] if !programs.is_empty() => each(programs, None),
-        ["pack", folder, ref programs @ ..] if !programs.is_empty() => {
-            each(programs, Some(Path::new(folder)))
-        }
+        [folder, ref programs @ ..] if !programs.is_empty() => pack(Path::new(folder), programs),
         _ => Err(Error::Usage),
     };
     match done {
@@ -64,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 /// Checks each program, and packs all of them once all are fine.
-fn each(programs: &[&str], folder: Option<&Path>) -> Result<(), Error> {
+fn pack(folder: &Path, programs: &[&str]) -> Result<(), Error> {
     let mut packed = Vec::new();
     for program in programs {
         let (chip, path) = program.split_once('=').ok_or(Error::Usage)?;
@@ -80,7 +79,6 @@ fn each(programs: &[&str], folder: Option<&Path>) -> Result<(), Error> {
         rules::check(&program, &image).map_err(|broken| Error::Rule(chip.to_owned(), broken))?;
         packed.push((chip, program.version, image));
     }
-    let Some(folder) = folder else { return Ok(()) };
     fs::create_dir_all(folder).map_err(|e| Error::File(folder.to_owned(), e))?;
     let mut manifest = Manifest::new();
     for (chip, version, image) in packed {

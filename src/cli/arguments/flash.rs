@@ -120,8 +120,8 @@ fn text<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
 
 fn baud(text: &str) -> Result<u32, String> {
     match text.parse() {
-        Ok(baud) if (9_600..=3_000_000).contains(&baud) => Ok(baud),
-        _ => Err("not a whole number from 9600 to 3000000".to_owned()),
+        Ok(baud) if (115_200..=3_000_000).contains(&baud) => Ok(baud),
+        _ => Err("not a whole number from 115200 to 3000000".to_owned()),
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
             ("--calibration", "100:100"),
             ("--calibration", "100"),
             ("--chip", "z80"),
-            ("--baud", "300"),
+            ("--baud", "57600"),
         ] {
             let said = parse(&format!("{option} {value}")).unwrap_err();
             assert!(said.contains(option) && said.contains(value), "{said}");
