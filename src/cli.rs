@@ -7,6 +7,8 @@
 //! - `demo`: the hub with simulated boards, for the first minute
 //! - `backup`: the whole store to and from one file, and compacting it
 //! - `export`: readings as a table
+//! - `flash`: firmware and settings into a board on USB
+//! - `firmware`: the images that there are for boards
 //! - `source`, `remote`: the store's content, from itself or from the hub that has it open
 //! - `owner`: whose the files of a store are
 //! - `logging`: what is logged, and where to
@@ -15,6 +17,8 @@ pub mod arguments;
 mod backup;
 mod demo;
 mod export;
+mod firmware;
+mod flash;
 mod logging;
 mod owner;
 mod remote;
@@ -28,8 +32,9 @@ use crate::{
     simulate::{self, Options},
     store::{StoreError, backup::BackupError, offline::OfflineError},
 };
-use arguments::{Arguments, Command, ConfigCommand, SimulateArguments};
+use arguments::{Arguments, Command, ConfigCommand, SimulateArguments, flash::FirmwareCommand};
 use clap::Parser;
+use flash::FlashError;
 use remote::RemoteError;
 use std::{
     ffi::OsString,
@@ -59,6 +64,8 @@ enum CliError {
     Offline(#[from] OfflineError),
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Flash(#[from] FlashError),
     #[error(
         "a hub runs on the store in {path}: stop it first (systemctl stop capteur), and start it \
          again afterwards"
@@ -92,6 +99,7 @@ impl CliError {
             Self::Settings(_) | Self::TimesReversed | Self::TooManyNames { .. } => {
                 ExitCode::from(EXIT_USAGE)
             }
+            Self::Flash(error) if error.is_usage() => ExitCode::from(EXIT_USAGE),
             _ => ExitCode::FAILURE,
         }
     }
@@ -161,6 +169,14 @@ fn dispatch(command: Command) -> Result<(), CliError> {
             logging::start(LogLevel::Warn);
             block_on(async { export::run(settings, arguments, stop_signal()?).await })
         }
+        Command::Flash(arguments) => {
+            let settings = load(arguments.config.as_deref())?;
+            logging::start(LogLevel::Warn);
+            flash::run(&settings, &arguments)
+        }
+        Command::Firmware(FirmwareCommand::List { images, config }) => {
+            firmware::list(&load(config.as_deref())?, images.as_deref())
+        }
         Command::Config(ConfigCommand::Check { config }) => {
             load(config.as_deref())?;
             Ok(())
@@ -211,10 +227,7 @@ fn print_error(text: &str) {
     eprint!("{text}");
 }
 
-fn block_on<F>(work: F) -> Result<(), CliError>
-where
-    F: Future<Output = Result<(), CliError>>,
-{
+fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

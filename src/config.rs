@@ -26,6 +26,8 @@ pub struct Settings {
     pub commands: Commands,
     /// Who may use the API.
     pub auth: Auth,
+    /// What boards are written with.
+    pub firmware: Firmware,
     /// What is logged.
     pub log: Log,
 }
@@ -194,6 +196,14 @@ pub struct Commands {
 pub struct Auth {
     /// Whether calls need a token.
     pub required: bool,
+}
+
+/// `[firmware]`: what boards are written with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Firmware {
+    /// The folder of the images; empty: where they are usually.
+    pub path: PathBuf,
 }
 
 /// `[log]`: what is logged.

@@ -20,6 +20,7 @@
 //! - [`nightly`]: the backup of every night
 //! - [`hub`]: builds the rooms, ties them and stops them
 //! - [`supervisor`]: what the service manager is told
+//! - [`firmware`]: images and settings, and the way into a board's flash
 //! - [`simulate`]: ESP32s on a host, for demos and tests
 //! - [`cli`]: the commands
 
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod config;
 pub mod events;
 pub mod export;
+pub mod firmware;
 pub mod hub;
 pub mod mdns;
 pub mod model;

@@ -1,4 +1,10 @@
 //! What can be said on the command line.
+//!
+//! # Layout
+//!
+//! - [`flash`]: arguments of `capteur flash` and `capteur firmware`
+
+pub mod flash;
 
 use crate::{
     export::Format,
@@ -6,6 +12,7 @@ use crate::{
 };
 use capteur_protocol::Name;
 use clap::{Args, Parser, Subcommand};
+use flash::{FirmwareCommand, FlashArguments};
 use std::{path::PathBuf, time::Duration};
 
 /// The hub your ESP32s come home to: MQTT broker, store, API and live page in one program.
@@ -69,6 +76,32 @@ pub enum Command {
     /// The columns are time, mac, name, channel and value; the rows come by the devices' names, then
     /// by channel, then by time. A hub may run on the store.
     Export(ExportArguments),
+    /// Write firmware and settings into an ESP32 on USB: Wi-Fi, hub, name.
+    ///
+    /// Finds the board, picks the image for its chip, writes what is not there yet, and compares the
+    /// flash with it. A board that is written again keeps its settings, but for those that are
+    /// given. The hub's key for it is made from `device_key` of `[mqtt]`, if that is set.
+    ///
+    /// The Wi-Fi's password is never an argument, which others could see: it comes from
+    /// --wifi-password-file, else from `CAPTEUR_WIFI_PASSWORD`, else it is asked for.
+    ///
+    /// Where a hub runs on this machine, and the board looks for it, this waits up to a minute for
+    /// the board to come online.
+    ///
+    /// A dry run touches no board, unless --port names one to be asked. Without --chip, it is for
+    /// every image there is. The file with the settings holds the Wi-Fi's password.
+    #[command(after_help = "\
+Examples:
+  capteur flash --wifi 'my network' --name kitchen      the board on USB; asks for the password
+  capteur flash --name hall                             another name, everything else as it is
+  capteur flash --wifi 'my network' --dry-run --output files
+
+Exit status: 0 when the board is written (online or not), 64 for bad arguments or settings, 1 for
+anything else.")]
+    Flash(Box<FlashArguments>),
+    /// The images that there are for boards.
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
     /// Check or print the settings.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -7,11 +7,11 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging to the standard error; a panic is logged with its place.
 ///
 /// What our libraries say is logged from `warn` on only, since it speaks of other things than a
-/// person who runs the hub does; what simulated boards say of their network, not
-/// at all, nor what rumqttd's router does, whose spans would cost time on every message.
+/// person who runs the hub does; what simulated boards say of their network, and what espflash
+/// advises, not at all, nor what rumqttd's router does, whose spans would cost time on every message.
 pub(super) fn start(level: LogLevel) {
     let level = level.as_str();
-    let filter = format!("warn,rumqttd=off,capteur_node=error,capteur={level}");
+    let filter = format!("warn,rumqttd=off,capteur_node=error,espflash=error,capteur={level}");
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
