@@ -20,7 +20,7 @@ use crate::{
 use arrival::Arrival;
 use capteur_protocol::{
     Config, Mac,
-    config::{DEFAULT_HOST, PARTITION_LEN},
+    config::{DEFAULT_HOST, DEFAULT_PORT, PARTITION_LEN},
 };
 use std::{
     env,
@@ -140,11 +140,11 @@ fn config(
 ) -> Result<Config, FlashError> {
     let mut wishes = arguments.wishes();
     wishes.wifi = wifi::choose(arguments.wifi.clone(), secret, &found, &mut Terminal)?;
+    let usual = format!("{DEFAULT_HOST}:{DEFAULT_PORT}");
     if wishes.hub.is_none() && found.host.is_none() {
-        // A board that is told nothing looks for the usual name, which this hub may not have.
-        wishes.hub = local_name(settings)
-            .filter(|name| name != DEFAULT_HOST)
-            .and_then(|name| name.parse().ok());
+        // A board that is told nothing looks for the usual name and port, which this hub may not have.
+        wishes.hub =
+            local_hub(settings).filter(|hub| *hub != usual).and_then(|hub| hub.parse().ok());
     }
     let master = settings.mqtt.device_key.as_ref();
     Ok(wishes.over(found, master.zip(mac).map(|(master, mac)| master.board_key(mac))))
@@ -154,6 +154,15 @@ fn config(
 fn local_name(settings: &Settings) -> Option<String> {
     let name = &settings.mdns.name;
     (!name.is_empty()).then(|| format!("{name}.local").to_ascii_lowercase())
+}
+
+/// Where multicast DNS finds the hub of this machine, if it does.
+fn local_hub(settings: &Settings) -> Option<String> {
+    let port = match settings.mqtt.listen.port() {
+        0 => DEFAULT_PORT,
+        port => port,
+    };
+    local_name(settings).map(|name| format!("{name}:{port}"))
 }
 
 /// The settings in what a board has in their place.
@@ -213,20 +222,23 @@ mod tests {
     }
 
     #[test]
-    fn a_board_is_told_the_name_of_a_hub_that_has_an_unusual_one() {
+    fn a_board_is_told_name_and_port_of_a_hub_that_has_unusual_ones() {
         let arguments = FlashArguments::default();
-        let told = |name: &str, found: Option<&str>| {
+        let told = |name: &str, port: u16, found: Option<&str>| {
             let mut settings = Settings::defaults().unwrap();
             settings.mdns.name = name.into();
+            settings.mqtt.listen.set_port(port);
             let host = found.map(|host| host.parse().unwrap());
             let found = Config { ssid: "home".parse().ok(), host, ..Config::default() };
             let config = config(&settings, &arguments, found, Secret::Unsaid, None).unwrap();
-            config.host.map(|host| host.to_string())
+            config.host.as_ref().map(|host| format!("{host}:{}", config.port()))
         };
-        assert_eq!(told("capteur", None), None);
-        assert_eq!(told("", None), None);
-        assert_eq!(told("House", None).as_deref(), Some("house.local"));
-        assert_eq!(told("house", Some("192.0.2.1")).as_deref(), Some("192.0.2.1"));
+        assert_eq!(told("capteur", 1883, None), None);
+        assert_eq!(told("capteur", 0, None), None);
+        assert_eq!(told("", 1884, None), None);
+        assert_eq!(told("House", 1883, None).as_deref(), Some("house.local:1883"));
+        assert_eq!(told("capteur", 1884, None).as_deref(), Some("capteur.local:1884"));
+        assert_eq!(told("house", 1884, Some("192.0.2.1")).as_deref(), Some("192.0.2.1:1883"));
     }
 
     #[test]
