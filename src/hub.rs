@@ -7,7 +7,7 @@ use crate::{
     config::{self, Settings},
     events::Events,
     mdns::Mdns,
-    model::{Clock, DeviceState, MasterKey},
+    model::{Clock, DeviceState},
     nightly::{self, Nightly},
     registry::{self, DeviceError, Registry},
     store::{self, Contents, Store, StoreError},
@@ -140,13 +140,6 @@ impl std::fmt::Debug for Platform {
     }
 }
 
-/// Says what is allowed, and unwise.
-fn warn_of_weakness(settings: &config::Mqtt) {
-    if settings.device_key.as_ref().is_some_and(MasterKey::is_short) {
-        warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
-    }
-}
-
 /// Runs the hub until `shutdown`, then stops it in order: boards are told, what they said last is
 /// taken in, the store is flushed.
 ///
@@ -178,7 +171,6 @@ pub async fn run(
         Arc::clone(&clock),
     ));
 
-    warn_of_weakness(&settings.mqtt);
     let recovery = contents.recovery.clone().map(Arc::from);
     let (broker, link) = Broker::start(&settings.mqtt)?;
     let events = Events::new(contents.marks.boots, EVENTS_REMEMBERED);
@@ -255,15 +247,15 @@ pub async fn run(
     if let Ok(ended) = registry {
         ended??;
     }
-    if timeout(STOP_TIMEOUT, api).await.is_err() {
-        warn!("some requests did not end in time");
-    }
     // A backup under way has ended with the store.
-    if timeout(STOP_TIMEOUT, nightly).await.is_err() {
-        warn!("the nightly backup did not end in time");
-    }
-    if timeout(STOP_TIMEOUT, mdns).await.is_err() {
-        warn!("the hub's name was not taken back in time");
+    for (room, late) in [
+        (api, "some requests did not end"),
+        (nightly, "the nightly backup did not end"),
+        (mdns, "the hub's name was not taken back"),
+    ] {
+        if timeout(STOP_TIMEOUT, room).await.is_err() {
+            warn!("{late} in time");
+        }
     }
     info!("stopped");
     Ok(())

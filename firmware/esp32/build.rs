@@ -75,6 +75,10 @@ struct Board {
     led: (i64, &'static str),
     button: (i64, &'static str),
     light: i64,
+    /// Pins that the board itself wants low.
+    low: Vec<i64>,
+    /// The greatest power of the radio, in dBm.
+    dbm: Option<f64>,
 }
 
 impl Board {
@@ -95,6 +99,14 @@ impl Board {
             Some("low") => "ActiveLow",
             _ => panic!("{}: `{key}.{active}` is not \"high\" or \"low\"", path.display()),
         };
+        let low = |low: &Value| -> Vec<i64> {
+            let gpios = low.clone().try_into();
+            gpios.unwrap_or_else(|_| panic!("{}: `low` is not of numbers", path.display()))
+        };
+        let dbm = |dbm: &Value| {
+            let known = dbm.as_float().filter(|dbm| (2.0..=20.0).contains(dbm));
+            known.unwrap_or_else(|| panic!("{}: `dbm` is not 2.0 to 20.0", path.display()))
+        };
         let chip = table.get("chip").and_then(Value::as_str);
         Self {
             name: path.file_stem().expect("it has an extension").to_string_lossy().into_owned(),
@@ -103,13 +115,15 @@ impl Board {
             led: (gpio("led"), polarity("led", "on")),
             button: (gpio("button"), polarity("button", "pressed")),
             light: gpio("light"),
+            low: table.get("low").map(low).unwrap_or_default(),
+            dbm: table.get("dbm").map(dbm),
         }
     }
 }
 
 /// A type for the pin of the photoresistor on any of the boards, and a macro that hands out a board's
-/// pins. A pin that the chip does not have, that is in use twice, or that can't measure does not
-/// compile.
+/// pins and puts those low that the board itself wants so. A pin that the chip does not have, that is
+/// in use twice, or that can't measure does not compile.
 fn code(chip: &str, boards: &[Board]) -> String {
     let mut code = String::new();
     let default = boards.iter().find(|board| board.default).map_or("", |board| &board.name);
@@ -136,16 +150,30 @@ fn code(chip: &str, boards: &[Board]) -> String {
 
     let _ = writeln!(code, "macro_rules! parts {{\n    ($peripherals:ident, $name:expr) => {{");
     let _ = writeln!(code, "        match $name {{");
-    for Board { name, led, button, light, .. } in boards {
+    for Board { name, led, button, light, low, dbm, .. } in boards {
+        let _ = writeln!(code, "            {name:?} => {{");
+        for gpio in low {
+            // A pin stays as it is when its driver goes.
+            let _ = writeln!(
+                code,
+                "                let _ = esp_hal::gpio::Output::new(
+                    $peripherals.GPIO{gpio},
+                    esp_hal::gpio::Level::Low,
+                    esp_hal::gpio::OutputConfig::default(),
+                );"
+            );
+        }
+        let dbm = dbm.map_or("$crate::wifi::DBM".to_owned(), |dbm| format!("{dbm:?}"));
         let _ = writeln!(
             code,
-            "            {name:?} => Some($crate::board::Parts {{
+            "                Some($crate::board::Parts {{
                 led: esp_hal::gpio::Pin::degrade($peripherals.GPIO{}),
                 led_polarity: capteur_node::Polarity::{},
                 button: esp_hal::gpio::Pin::degrade($peripherals.GPIO{}),
                 button_polarity: capteur_node::Polarity::{},
                 light: $crate::board::LightPin::GPIO{light}($peripherals.GPIO{light}),
-            }}),",
+                dbm: {dbm},
+            }}) }},",
             led.0, led.1, button.0, button.1
         );
     }

@@ -67,12 +67,13 @@ pub use error::{BrokerEnded, StartError};
 pub use link::{Client, Link};
 pub use stats::Stats;
 
-use crate::config;
+use crate::{config, model::MasterKey};
 use bytes::Bytes;
 use capteur_protocol::{Mac, Pair};
 use front::Front;
 use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 use tokio::{net::TcpListener, runtime::Handle};
+use tracing::warn;
 use window::Window;
 
 /// A connection's number: never used again within one run of the hub.
@@ -168,6 +169,9 @@ impl Broker {
     ///
     /// [`StartError`] when the router refuses, or outside a Tokio runtime.
     pub fn start(settings: &config::Mqtt) -> Result<(Self, Link), StartError> {
+        if settings.device_key.as_ref().is_some_and(MasterKey::is_short) {
+            warn!("the setting `mqtt.device_key` is so short that it can be found by trying");
+        }
         let runtime = Handle::try_current().map_err(|error| StartError(error.to_string()))?;
         let (writer, [reader, process]) = router::start()?;
         let front = Arc::new(Front::new(settings.clone(), Window::new(writer)));

@@ -348,10 +348,12 @@ impl Task {
         batch: &mut Batch,
         feed: impl FnOnce(&mut State, &mut Turn<'_>) -> T,
     ) -> T {
+        // Before the time itself: a time that was told as a guess is never taken for more.
+        let condition = *self.condition.borrow();
         let now = Moment { wall: self.clock.now(), uptime: self.started.elapsed() };
         let mut effects = Vec::new();
         let mut state = self.shared.state();
-        state.recording = self.condition.borrow().recording.is_on();
+        state.condition = condition;
         let answer =
             feed(&mut state, &mut Turn { now, entropy: &mut *self.entropy, effects: &mut effects });
         let rest = effects.into_iter().filter_map(|effect| match effect {

@@ -22,6 +22,7 @@ use crate::{
     store::{Change, Urgency},
 };
 use capteur_protocol::{Backlog, DeviceMessage, Mac, MacText, Name, Pair, ParseError};
+use std::time::Duration;
 
 /// The most devices: what bounds the memory that strangers can make the hub use.
 const DEVICES_MAX: usize = 65_536;
@@ -32,6 +33,10 @@ const FORMER_MAX: usize = 3;
 /// The greatest age of a reading of a backlog: 31 days, twice what our firmware keeps at its slowest.
 /// An older one is a board's mistake.
 const AGE_MAX_MS: u32 = 31 * 86_400_000;
+
+/// How long after its start a hub that does not know the time puts backlogs off that it can't date.
+/// One that has not heard the time by then has nobody to tell it.
+const TIME_AWAITED: Duration = Duration::from_mins(10);
 
 /// What put a device online.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +78,7 @@ impl State {
         };
         match handled {
             // Shown to people and not recorded: an acknowledgement would be a lie.
-            Ok(()) if is_reading(message) && !self.recording => {
+            Ok(()) if is_reading(message) && !self.condition.recording.is_on() => {
                 self.stats.accept(message.topic());
                 self.stats.not_recorded += 1;
                 turn.settle(ack, Verdict::QuotaExceeded, When::AtOnce);
@@ -95,9 +100,9 @@ impl State {
                 self.stats.discard(discard);
                 // What is acknowledged is forgotten: a board shall keep its backlog for a session
                 // that counts.
-                let verdict = match message {
-                    DeviceMessage::Backlog(..) => Verdict::NotAuthorized,
-                    _ => discard.verdict(),
+                let verdict = match (message, discard.verdict()) {
+                    (DeviceMessage::Backlog(..), Verdict::Accepted) => Verdict::NotAuthorized,
+                    (_, verdict) => verdict,
                 };
                 turn.settle(ack, verdict, When::AtOnce);
             }
@@ -281,7 +286,7 @@ impl State {
         let at = turn.now.wall;
         entry.update(channel, value, at);
         let (mac, name) = (entry.record.mac, entry.record.name.clone());
-        if self.recording {
+        if self.condition.recording.is_on() {
             turn.store(Change::Reading(Reading { device: id, channel, value, at }), urgency);
         }
         turn.event(Event::Reading { mac, name, channel, value, at });
@@ -295,6 +300,10 @@ impl State {
     /// `photoresistor/backlog`: readings of the time when the hub was away. They are dated by their
     /// age and recorded where they belong; what is shown as the last value stays, and the live
     /// stream does not tell of them.
+    ///
+    /// A guess of the time goes on from the newest that the store knows. What is older than the run of
+    /// the hub would be dated by it into the time before the hub was off, among what was recorded
+    /// then. So it is put off until the time is known.
     fn backlog(
         &mut self,
         pair: &Pair,
@@ -304,6 +313,12 @@ impl State {
         turn: &mut Turn<'_>,
     ) -> Result<(), Discard> {
         let id = self.speaker(pair, origin)?;
+        let oldest_ms = backlog.readings().iter().map(|reading| reading.age_ms).max();
+        let oldest = Duration::from_millis(oldest_ms.unwrap_or(0).into());
+        if self.condition.time_uncertain && turn.now.uptime < TIME_AWAITED.min(oldest) {
+            self.is_alive(id, pair, origin, urgency, turn);
+            return Err(Discard::Undated);
+        }
         let now = turn.now.wall;
         let mut readings = Vec::with_capacity(backlog.readings().len());
         for reading in backlog.readings() {
@@ -314,7 +329,7 @@ impl State {
             let at = Timestamp::from_millis(now.millis() - i64::from(reading.age_ms));
             readings.push((at, reading.level.get()));
         }
-        if self.recording {
+        if self.condition.recording.is_on() {
             let late = LateReadings { device: id, channel: Channel::Photoresistor, readings };
             turn.store(Change::Late(late), urgency);
         }

@@ -13,7 +13,7 @@ use crate::{
     model::{
         Command, CommandId, Device, DeviceId, DeviceKey, DeviceState, Event, LogEntry, LogKind,
     },
-    store::{Change, Contents, Urgency},
+    store::{Change, Condition, Contents, Urgency},
 };
 use capteur_protocol::{HubMessage, Pair, SessionId};
 use std::{collections::BTreeMap, time::Duration};
@@ -26,8 +26,8 @@ pub(super) struct State {
     pub(super) confined: bool,
     /// Whether a device's connection has to have proven its MAC.
     pub(super) keyed: bool,
-    /// Whether there is room to record readings.
-    pub(super) recording: bool,
+    /// Whether the store records readings, and whether the time of day is a guess.
+    pub(super) condition: Condition,
     pub(super) issuer: Issuer,
     pub(super) roster: Roster,
     pub(super) commands: Commands,
@@ -53,7 +53,7 @@ impl State {
             adoption: devices.adoption,
             confined: true,
             keyed: false,
-            recording: true,
+            condition: Condition::default(),
             issuer: Issuer::new(marks, &devices.name_prefix),
             roster,
             commands: Commands::new(

@@ -77,6 +77,8 @@ pub enum Discard {
     UnknownMac,
     /// Its backlog has a reading of an age that no board keeps; counted for each.
     TooOld,
+    /// Its backlog reaches back to before the hub's start, and the hub does not know the time yet.
+    Undated,
     /// There are as many devices, names or sessions as there can be.
     Exhausted,
 }
@@ -90,15 +92,18 @@ impl Discard {
             Self::MacInUse => "mac_in_use",
             Self::UnknownMac => "unknown_mac",
             Self::TooOld => "too_old",
+            Self::Undated => "undated",
             Self::Exhausted => "exhausted",
         }
     }
 
-    /// What the publisher is told. All but a foreign identity is *ignored*: a board that repeats its
-    /// join gets in later, and a refusal would only make it give up.
+    /// What the publisher is told. Most of it is *ignored*: a board that repeats its join gets in
+    /// later, and a refusal would only make it give up.
     pub(super) const fn verdict(self) -> Verdict {
         match self {
             Self::ForeignIdentity => Verdict::NotAuthorized,
+            // What a board takes for "not now".
+            Self::Undated => Verdict::QuotaExceeded,
             Self::Stale | Self::MacInUse | Self::UnknownMac | Self::TooOld | Self::Exhausted => {
                 Verdict::Accepted
             }

@@ -21,6 +21,7 @@ use super::{
     series::Series,
     stats::Counters,
 };
+use std::ops::RangeInclusive;
 
 /// How far apart two times of the same reading may be, in milliseconds.
 const TOLERANCE_MS: u64 = 1000;
@@ -50,7 +51,9 @@ pub(super) fn fresh(mut late: Vec<(i64, u8)>, mut stored: Vec<(i64, u8)>) -> Vec
     late
 }
 
-/// What a series has stored of the time of these readings and a little more, sealed or not.
+/// What a series has stored within [`TOLERANCE_MS`] of each of these readings, sealed or not.
+///
+/// What lies between them is left alone: a message may have a reading of now and one of a month ago.
 pub(super) fn stored(
     engine: &Engine,
     heads: &Heads,
@@ -58,18 +61,16 @@ pub(super) fn stored(
     series: Series,
     around: &[(i64, u8)],
 ) -> Result<Vec<(i64, u8)>, StoreError> {
-    let margin = i64::try_from(TOLERANCE_MS).unwrap_or(i64::MAX);
-    let times = || around.iter().map(|&(at, _)| at);
-    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
-    let span = first.saturating_sub(margin)..=last.saturating_add(margin);
+    let times = Times::of(around);
+    let Some(span) = times.span() else { return Ok(Vec::new()) };
     let Some(entry) = heads.get(series) else { return Ok(Vec::new()) };
-    let mut found: Vec<_> = entry.head().filter(|(at, _)| span.contains(at)).collect();
+    let mut found: Vec<_> = entry.head().filter(|&(at, _)| times.are_near(at, at)).collect();
     let record = entry.record();
     let key = |first| key::chunk(Chunk { series, first, through: 0, part: 0 });
     let start = span.start().saturating_sub(record.span_max.into());
     engine.scan(&key(start), &key(span.end().saturating_add(1)), |key, value| {
-        match sealed(record.sealed, key, value) {
-            Ok(readings) => found.extend(readings.into_iter().filter(|(at, _)| span.contains(at))),
+        match sealed(record.sealed, &times, key, value) {
+            Ok(readings) => found.extend(readings),
             Err(why) => counters.corrupt(key, why),
         }
         true
@@ -77,13 +78,49 @@ pub(super) fn stored(
     Ok(found)
 }
 
-/// The readings of a chunk, if it is one that counts: of the frames up to `through`.
-fn sealed(through: u64, key: &[u8], value: &[u8]) -> Result<Vec<(i64, u8)>, Corrupt> {
+/// What of a chunk is near these times, if it is a chunk that counts: of the frames up to `through`.
+fn sealed(
+    through: u64,
+    times: &Times,
+    key: &[u8],
+    value: &[u8],
+) -> Result<Vec<(i64, u8)>, Corrupt> {
     if key::chunk_of(key).ok_or(Corrupt::Key)?.through > through {
         return Ok(Vec::new());
     }
     let (head, rest) = chunk::head(envelope::open_version(key, chunk::VERSION, value)?)?;
-    chunk::decode(&head, rest)
+    if !times.are_near(head.first, head.last) {
+        return Ok(Vec::new());
+    }
+    let readings = chunk::decode(&head, rest)?.into_iter();
+    Ok(readings.filter(|&(at, _)| times.are_near(at, at)).collect())
+}
+
+/// The times of a message's readings, in order.
+#[derive(Debug)]
+struct Times(Vec<i64>);
+
+impl Times {
+    /// As far as [`fresh`] looks to either side.
+    const MARGIN: i64 = TOLERANCE_MS.cast_signed();
+
+    fn of(readings: &[(i64, u8)]) -> Self {
+        let mut times: Vec<_> = readings.iter().map(|&(at, _)| at).collect();
+        times.sort_unstable();
+        Self(times)
+    }
+
+    /// From the first to the last, with what is near them; `None` where there are none.
+    fn span(&self) -> Option<RangeInclusive<i64>> {
+        let (first, last) = (self.0.first()?, self.0.last()?);
+        Some(first.saturating_sub(Self::MARGIN)..=last.saturating_add(Self::MARGIN))
+    }
+
+    /// Whether one of them is near something that lasts from `first` to `last`.
+    fn are_near(&self, first: i64, last: i64) -> bool {
+        let next = self.0.partition_point(|at| at.saturating_add(Self::MARGIN) < first);
+        self.0.get(next).is_some_and(|at| at.saturating_sub(Self::MARGIN) <= last)
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +152,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn near_is_what_lies_within_the_tolerance_of_one_of_them(
+            readings in vec((0..20_000_i64, 0..3_u8), 0..8),
+            first in 0..20_000_i64,
+            length in 0..3_000_i64,
+        ) {
+            let last = first + length;
+            let near = |&(at, _): &(i64, u8)| at + 1_000 >= first && at - 1_000 <= last;
+            let times = Times::of(&readings);
+            prop_assert_eq!(times.are_near(first, last), readings.iter().any(near));
+        }
+
         #[test]
         fn however_the_network_shifts_a_message_nothing_is_lost_and_nothing_comes_twice(
             gaps in vec(100..20_000_i64, 1..40),

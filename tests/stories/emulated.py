@@ -112,6 +112,11 @@ class EmulatedBoard:
         """What the board has said on its serial port."""
         return self._log.read_text(errors="replace")
 
+    def is_lit(self) -> bool | None:
+        """How its LED was switched last; `None`: not at all yet."""
+        switched = re.findall(r"the LED is (on|off)$", self.log(), re.M)
+        return switched[-1] == "on" if switched else None
+
     def light(self) -> list[int]:
         """What it has measured so far."""
         return [int(level) for level in re.findall(r"the light is (\d+)$", self.log(), re.M)]

@@ -1,11 +1,16 @@
 """A machine without a battery clock: it starts years back, and learns the time later."""
 
+import time
 from pathlib import Path
 
 from api import Api
+from client import V5
+from conftest import StartHub
 from device import Device
 from hub import Hub, settable_clock, wrong_clock
 from waiting import eventually
+
+QUOTA_EXCEEDED = 0x97
 
 
 def is_uncertain(api: Api) -> bool:
@@ -82,4 +87,30 @@ def test_a_new_hub_with_a_clock_of_1970_works_and_says_so(start_hub) -> None:
     board.report("photoresistor", 9, qos=1)
     assert board.api.readings(board.mac, "photoresistor") == [9]
     assert board.api.device(board.mac)["first_seen"].startswith("2025-01-01T00:")
+    board.client.drop()
+
+
+def test_a_backlog_waits_until_a_hub_without_a_clock_knows_the_time(
+    start_hub: StartHub, tmp_path: Path
+) -> None:
+    """Dated by a guess, it would lie in the time before the hub was off."""
+    hub = start_hub()
+    board = Device(hub, version=V5).boot()
+    board.report("photoresistor", 40, qos=1)
+    board.client.drop()
+    clock = tmp_path / "clock"
+    clock.write_text("-730d")
+    hub.kill()
+    hub.start(settable_clock(clock))
+    board = Device(hub, board.mac, version=V5).boot()
+    assert is_uncertain(board.api)
+    assert board.hand_in([(3_600_000, 11), (60_000, 12)]) == QUOTA_EXCEEDED
+    assert board.api.readings(board.mac, "photoresistor") == [40]
+    clock.write_text("+0")
+    eventually(lambda: not is_uncertain(board.api), "the right time")
+    before = time.time() * 1000
+    assert board.hand_in([(3_600_000, 11), (60_000, 12)]) == 0
+    first, second, _ = board.api.points(board.mac, "photoresistor")
+    assert (first[1], second[1]) == (11, 12)
+    assert abs(first[0] - (before - 3_600_000)) < 60_000
     board.client.drop()

@@ -29,7 +29,7 @@ def test_an_emulated_board_joins_reports_and_obeys(hub: Hub, api: Api) -> None:
 
         for on in (True, False):
             assert api.led(board.mac, on).status == 200
-            board.wait_says(f"the LED is {'on' if on else 'off'}")
+            eventually(lambda on=on: board.is_lit() is on, "the LED")
             api.wait_value(board.mac, "led", on)
 
         board.press()

@@ -20,6 +20,8 @@ pub(crate) struct Parts {
     pub(crate) button_polarity: Polarity,
     /// The photoresistor's pin.
     pub(crate) light: LightPin,
+    /// The greatest power of the radio, in dBm.
+    pub(crate) dbm: f32,
 }
 
 /// The LED's driver; the LED is off.

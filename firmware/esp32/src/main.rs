@@ -89,7 +89,8 @@ async fn main(spawner: Spawner) -> ! {
         let known = board::NAMES;
         stuck(watchdog, format_args!("the settings say {name:?}, which is none of {known:?}")).await
     };
-    let controller = match wifi::start(chip.WIFI, network, config.passphrase.as_ref()) {
+    let password = config.passphrase.as_ref();
+    let controller = match wifi::start(chip.WIFI, network, password, parts.dbm) {
         Ok(controller) => controller,
         Err(error) => stuck(watchdog, format_args!("no radio: {error:?}")).await,
     };
@@ -102,7 +103,7 @@ async fn main(spawner: Spawner) -> ! {
     spawner.spawn(station);
     spawner.spawn(driver);
 
-    let Parts { led, led_polarity, button, button_polarity, light } = parts;
+    let Parts { led, led_polarity, button, button_polarity, light, .. } = parts;
     // How the parts on the pins are wired is the owner's to say.
     let led_polarity = config.led.unwrap_or(led_polarity);
     let button_polarity = config.button.unwrap_or(button_polarity);

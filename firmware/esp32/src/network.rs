@@ -83,9 +83,15 @@ impl Connector for Network {
     /// Waits for an address of our own, and finds the hub's each time anew: it may have moved.
     async fn open(&mut self) -> Result<TcpSocket<'_>, NoWay> {
         self.stack.wait_config_up().await;
+        // How far a board gets that does not find its hub is for the log: the caller's time-out
+        // does not tell.
+        if let Some(own) = self.stack.config_v4() {
+            log::info!("looking for {} from {}", self.host, own.address);
+        }
         // Asks by multicast DNS (RFC 6762) for a name that ends in `.local`.
         let addresses = self.stack.dns_query(self.host, DnsQueryType::A).await;
         let address = *addresses.map_err(NoWay::Resolve)?.first().ok_or(NoWay::Unknown)?;
+        log::info!("connecting to {address}, port {}", self.port);
         let mut socket = TcpSocket::new(self.stack, &mut self.rx, &mut self.tx);
         socket.set_timeout(Some(SILENCE));
         socket.set_nagle_enabled(false);

@@ -4,8 +4,9 @@ use capteur_protocol::{Aged, Backlog as Batch, Pair, Percent};
 use embassy_time::{Duration, Instant};
 use heapless::Deque;
 
-/// How many readings that were published at QoS 0 are remembered until they count as arrived.
-const UNPROVEN_MAX: usize = 16;
+/// How many readings that were published at QoS 0 are remembered until they count as arrived: all of a
+/// board that measures ten times a second, for as long as it takes to notice that the hub is silent.
+const UNPROVEN_MAX: usize = 96;
 
 /// A hub that says something has heard what was sent so long before: ample for a local network.
 const PROVEN_AFTER: Duration = Duration::from_secs(1);
@@ -233,6 +234,18 @@ mod tests {
         assert!(levels(&mut backlog, at(3_602)).is_empty());
         assert_eq!(levels(&mut backlog, at(7_201)), [7]);
         assert_eq!(backlog.lost(), 0);
+    }
+
+    #[test]
+    fn a_refusal_now_and_then_is_forgotten_with_the_next_message_that_is_taken() {
+        let mut backlog = Backlog::<8>::new();
+        for round in 0..2 * REFUSALS_MAX {
+            backlog.keep(at(round.into()), level(round));
+            assert!(backlog.batch(&pair(), at(100)).is_some(), "round {round}");
+            backlog.refused(at(100));
+            assert!(backlog.batch(&pair(), at(100)).is_some(), "round {round}");
+            backlog.settled();
+        }
     }
 
     #[test]

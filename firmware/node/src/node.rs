@@ -32,7 +32,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// A board.
 ///
-/// `N` is how many readings it keeps while the hub is away, 16 bytes each. About 2 KiB, and 6 KiB
+/// `N` is how many readings it keeps while the hub is away, 16 bytes each. About 3 KiB, and 6 KiB
 /// for the usual [`BACKLOG_LEN`] readings; keep it in a static on a chip.
 #[derive(Debug)]
 pub struct Node<C, L, B, P, const N: usize = BACKLOG_LEN> {

@@ -204,6 +204,9 @@ fn texts_have_the_limits_of_their_standards() {
     for host in ["capteur.local", "192.168.1.7", "fd00::1"] {
         assert_eq!(host.parse::<Host>().unwrap().as_str(), host);
     }
+    assert_eq!("Capteur.LOCAL".parse::<Host>().unwrap().as_str(), "capteur.local");
+    let host = Config::decode(&sealed(b"\x03\x07Hub.LAN")).unwrap().unwrap().host;
+    assert_eq!(host.unwrap().as_str(), "hub.lan");
 }
 
 #[test]

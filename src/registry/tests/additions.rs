@@ -80,11 +80,42 @@ fn a_backlog_under_another_pair_is_refused_so_that_the_board_keeps_it() {
 fn a_backlog_without_room_for_readings_is_refused_so_that_the_board_keeps_it() {
     let mut bench = Bench::new();
     let (origin, pair) = bench.dance(1, A);
-    bench.state.recording = false;
+    bench.set_room(false);
     assert_eq!(bench.hand_in(&origin, &pair, &[(1, 1)]), Verdict::QuotaExceeded);
     assert!(bench.disk.late.is_empty());
-    bench.state.recording = true;
+    bench.set_room(true);
     assert_eq!(bench.hand_in(&origin, &pair, &[(1, 1)]), Verdict::Accepted);
+    assert_eq!(bench.disk.late.len(), 1);
+}
+
+#[test]
+fn a_backlog_from_before_the_hubs_start_waits_until_the_time_is_known() {
+    let mut bench = Bench::new();
+    let (origin, pair) = bench.dance(1, A);
+    bench.state.condition.time_uncertain = true;
+    bench.uptime = Duration::from_secs(30);
+    let readings = [(3_600_000, 1), (10_000, 2)];
+    assert_eq!(bench.hand_in(&origin, &pair, &readings), Verdict::QuotaExceeded);
+    assert_eq!(bench.device(A).last_seen.millis(), bench.wall, "it was heard");
+    assert!(bench.disk.late.is_empty());
+    assert_eq!(bench.discarded("undated"), 1);
+    // What was taken while the hub was running lies right beside what the hub recorded itself.
+    assert_eq!(bench.hand_in(&origin, &pair, &[(29_000, 3)]), Verdict::Accepted);
+    bench.state.condition.time_uncertain = false;
+    bench.wall += 7_200_000;
+    assert_eq!(bench.hand_in(&origin, &pair, &readings), Verdict::Accepted);
+    let ages: Vec<_> =
+        bench.disk.late[1..].iter().map(|late| bench.wall - late.at.millis()).collect();
+    assert_eq!(ages, [3_600_000, 10_000]);
+}
+
+#[test]
+fn a_hub_that_nobody_tells_the_time_takes_a_backlog_in_the_end() {
+    let mut bench = Bench::new();
+    let (origin, pair) = bench.dance(1, A);
+    bench.state.condition.time_uncertain = true;
+    bench.uptime = Duration::from_mins(10);
+    assert_eq!(bench.hand_in(&origin, &pair, &[(3_600_000, 1)]), Verdict::Accepted);
     assert_eq!(bench.disk.late.len(), 1);
 }
 

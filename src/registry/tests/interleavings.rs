@@ -224,7 +224,7 @@ impl World {
                     self.end(origin.connection);
                 }
             }
-            Op::Room(room) => self.bench.state.recording = room,
+            Op::Room(room) => self.bench.set_room(room),
             Op::Hear(count) => (0..count).for_each(|_| self.hear()),
             Op::Commit => self.commit(),
             Op::Rename(board, name) => {
@@ -423,7 +423,7 @@ impl World {
             }
             _ => {}
         }
-        let unrecorded = !self.bench.state.recording && is_reading(&message);
+        let unrecorded = !self.bench.state.condition.recording.is_on() && is_reading(&message);
         if unrecorded {
             self.unrecorded |= changed;
             let reading = |effect: &Effect| {

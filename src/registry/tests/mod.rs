@@ -17,7 +17,7 @@ use crate::{
         Channel, ChannelState, Command, Device, DeviceId, DeviceKey, DeviceRecord, Event,
         LateReadings, LogKind, Marks, Reading, Timestamp,
     },
-    store::{Change, Contents, Urgency},
+    store::{Change, Contents, Recording, Urgency},
 };
 use capteur_protocol::{Aged, Backlog, DeviceMessage, HubMessage, Mac, MacText, Pair, Percent};
 use std::{collections::BTreeMap, time::Duration};
@@ -130,6 +130,12 @@ impl Bench {
             events: Vec::new(),
             resolved: Vec::new(),
         }
+    }
+
+    /// Makes room for readings, or takes it away.
+    fn set_room(&mut self, room: bool) {
+        let off = Recording::Off { needed_bytes: 1 };
+        self.state.condition.recording = if room { Recording::On } else { off };
     }
 
     /// Feeds the state machine; returns what it asked for.

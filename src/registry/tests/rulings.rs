@@ -777,7 +777,7 @@ fn a_reading_that_there_is_no_room_for_is_shown_and_not_acknowledged() {
     let mut bench = Bench::new();
     let (origin, pair) = bench.dance(1, A);
     bench.leave(&origin, &pair);
-    bench.state.recording = false;
+    bench.set_room(false);
     let events = bench.events.len();
     assert_eq!(bench.led(&origin, &pair, true), Verdict::QuotaExceeded);
     assert_eq!(bench.disk.readings.len(), 0);
@@ -788,7 +788,7 @@ fn a_reading_that_there_is_no_room_for_is_shown_and_not_acknowledged() {
     assert_eq!(bench.state.stats().not_recorded, 1);
     assert_eq!(bench.leave(&origin, &pair), Verdict::Accepted, "that is stored");
 
-    bench.state.recording = true;
+    bench.set_room(true);
     assert_eq!(bench.led(&origin, &pair, false), Verdict::Accepted);
     assert_eq!(bench.disk.readings.len(), 1);
 }

@@ -16,6 +16,7 @@ pub(crate) struct Port(Rc<PortState>);
 
 struct PortState {
     open: Cell<bool>,
+    silent: Cell<bool>,
     attempts: Cell<usize>,
     chunk: Cell<usize>,
     capacity: Cell<usize>,
@@ -27,6 +28,7 @@ impl Port {
     pub(crate) fn new() -> Self {
         Self(Rc::new(PortState {
             open: Cell::new(true),
+            silent: Cell::new(false),
             attempts: Cell::new(0),
             chunk: Cell::new(usize::MAX),
             capacity: Cell::new(usize::MAX),
@@ -38,6 +40,11 @@ impl Port {
     /// Lets nobody in, or everybody.
     pub(crate) fn set_open(&self, open: bool) {
         self.0.open.set(open);
+    }
+
+    /// Leaves whoever knocks without an answer, as a network does that loses everything.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.0.silent.set(silent);
     }
 
     /// How often somebody has knocked.
@@ -55,8 +62,11 @@ impl Port {
         self.0.capacity.set(bytes);
     }
 
-    pub(crate) fn connect(&self) -> Result<End, Broken> {
+    pub(crate) async fn connect(&self) -> Result<End, Broken> {
         self.0.attempts.set(self.0.attempts.get() + 1);
+        if self.0.silent.get() {
+            std::future::pending::<()>().await;
+        }
         if !self.0.open.get() {
             return Err(Broken);
         }

@@ -119,10 +119,45 @@ fn a_fast_board_keeps_a_reading_every_ten_seconds() {
 }
 
 #[test]
+fn light_is_measured_on_every_step_of_the_way_to_the_hub() {
+    let second = Duration::from_secs(1);
+    let settings = Settings { light_interval: second, away_interval: second, ..Settings::new(MAC) };
+    play_with(settings, |port, _| async move {
+        let cut_at = cut(&port).await;
+        port.set_open(true);
+        // A hub that does not give a name,
+        let (mut mute, ..) = Peer::connected(&port).await;
+        mute.watch(10_000).await;
+        drop(mute);
+        // then one that leaves the second CONNECT unanswered,
+        Peer::name(&port, PAIR).await;
+        let silent = Peer::accept(&port).await;
+        Timer::after(Duration::from_millis(5_100)).await;
+        drop(silent);
+        // and one that does not acknowledge the start.
+        Peer::name(&port, PAIR).await;
+        let (mut deaf, ..) = Peer::connected(&port).await;
+        deaf.withheld = Some(Vec::new());
+        deaf.watch(5_100).await;
+        drop(deaf);
+        let mut peer = Peer::admit(&port, NEXT).await;
+        let back_at = now_ms();
+        let taken = backlog(&mut peer, 5_000).await.concat();
+        assert!(taken[0].0 <= cut_at + 1_000 && taken[taken.len() - 1].0 + 1_000 >= back_at);
+        assert!(taken.windows(2).all(|two| two[1].0 - two[0].0 <= 1_001), "{taken:?}");
+    });
+}
+
+#[test]
 fn a_short_interruption_after_a_proven_reading_has_no_backlog() {
     play_with(slow(), |port, _| async move {
-        cut(&port).await;
-        port.set_open(true);
+        let mut peer = Peer::admit(&port, PAIR).await;
+        for _ in 0..5 {
+            peer.published("photoresistor/status").await;
+        }
+        // Long enough for the reading to count as arrived.
+        peer.watch(4_500).await;
+        drop(peer);
         let mut peer = Peer::admit(&port, NEXT).await;
         assert!(backlog(&mut peer, 5_000).await.is_empty());
     });
@@ -214,6 +249,22 @@ fn readings_that_went_into_a_frozen_hub_are_sent_again() {
         assert!(taken.windows(2).all(|pair| pair[0].0 < pair[1].0), "{taken:?}");
         assert!([1, 2, 3].iter().all(|level| levels.contains(level)), "{levels:?}");
         assert!(taken.iter().all(|(at, _)| *at + 1_100 + 2_000 >= frozen_at), "{taken:?}");
+        drop(frozen);
+    });
+}
+
+#[test]
+fn a_board_that_measures_ten_times_a_second_loses_nothing_to_a_frozen_hub() {
+    let light_interval = Duration::from_millis(100);
+    play_with(Settings { light_interval, ..Settings::new(MAC) }, |port, _| async move {
+        let mut frozen = Peer::admit(&port, PAIR).await;
+        frozen.published("photoresistor/status").await;
+        frozen.watch(3_000).await;
+        let frozen_at = now_ms();
+        let mut peer = Peer::admit(&port, NEXT).await;
+        let taken = backlog(&mut peer, 5_000).await.concat();
+        assert!(taken[0].0 <= frozen_at && taken.len() >= 50, "{taken:?}");
+        assert!(taken.windows(2).all(|two| two[1].0 - two[0].0 <= 101), "{taken:?}");
         drop(frozen);
     });
 }

@@ -27,6 +27,8 @@ pub(crate) struct Pins {
     button: Rc<ButtonPin>,
     /// What the photoresistor measures; `None`: it fails.
     pub(crate) light: Rc<Cell<Option<u8>>>,
+    /// Whether the photoresistor never comes to an end with measuring.
+    pub(crate) light_hangs: Rc<Cell<bool>>,
     /// When the board came to be in each phase, in milliseconds.
     pub(crate) phases: Rc<RefCell<Vec<(u64, String)>>>,
     /// When the board said that it has got somewhere, in milliseconds.
@@ -47,9 +49,14 @@ impl Pins {
         }
     }
 
-    /// Pulls the button's pin to ground, or lets go.
+    /// Presses the button, which pulls its pin to ground, or lets go.
     pub(crate) fn set_pressed(&self, pressed: bool) {
-        self.button.low.set(pressed);
+        self.set_low(pressed);
+    }
+
+    /// Pulls the button's pin to ground, or lets go.
+    pub(crate) fn set_low(&self, low: bool) {
+        self.button.low.set(low);
         if let Some(waker) = self.button.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -71,6 +78,7 @@ pub(crate) fn play_with<T, F: Future<Output = T>>(
         led: Rc::default(),
         button: Rc::new(ButtonPin { low: Cell::new(false), waker: RefCell::default() }),
         light: Rc::new(Cell::new(Some(58))),
+        light_hangs: Rc::default(),
         phases: Rc::default(),
         progress: Rc::default(),
         info: Rc::default(),
@@ -80,7 +88,7 @@ pub(crate) fn play_with<T, F: Future<Output = T>>(
     let peripherals = Peripherals {
         led: Led(Rc::clone(&pins.led)),
         button: Button(Rc::clone(&pins.button)),
-        light: Light(Rc::clone(&pins.light)),
+        light: Light { level: Rc::clone(&pins.light), hangs: Rc::clone(&pins.light_hangs) },
     };
     let mut node = Node::new(Knock(port.clone()), peripherals, settings, 7);
     let watch = pins.clone();
@@ -131,7 +139,7 @@ impl Connector for Knock {
     type Error = Broken;
 
     async fn open(&mut self) -> Result<End, Broken> {
-        self.0.connect()
+        self.0.connect().await
     }
 }
 
@@ -212,12 +220,18 @@ impl Wait for Button {
     }
 }
 
-struct Light(Rc<Cell<Option<u8>>>);
+struct Light {
+    level: Rc<Cell<Option<u8>>>,
+    hangs: Rc<Cell<bool>>,
+}
 
 impl LightSensor for Light {
     type Error = &'static str;
 
     async fn percent(&mut self) -> Result<Percent, &'static str> {
-        self.0.get().and_then(Percent::new).ok_or("the wire is off")
+        if self.hangs.get() {
+            std::future::pending::<()>().await;
+        }
+        self.level.get().and_then(Percent::new).ok_or("the wire is off")
     }
 }

@@ -7,7 +7,9 @@ use crate::{
 };
 use capteur_node::Settings;
 use embassy_time::{Duration, Timer};
-use rumqttc::v5::mqttbytes::v5::{PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectReturnCode, DisconnectReasonCode, PubAckReason, SubscribeReasonCode,
+};
 
 const PAIR: &str = "capteur01;1743946777.603371";
 const NEXT: &str = "capteur01;1743946999.000000";
@@ -26,6 +28,68 @@ fn a_restarted_hub_is_joined_again_from_the_first_step() {
             let mut peer = Peer::admit(&port, &pair).await;
             peer.published("photoresistor/status").await;
         }
+    });
+}
+
+#[test]
+fn a_board_that_is_sent_away_is_back_after_the_shortest_pause() {
+    for reason in [
+        DisconnectReasonCode::SessionTakenOver,
+        DisconnectReasonCode::ServerShuttingDown,
+        DisconnectReasonCode::KeepAliveTimeout,
+        DisconnectReasonCode::AdministrativeAction,
+    ] {
+        play(|port, pins| async move {
+            let mut peer = Peer::admit(&port, PAIR).await;
+            peer.published("photoresistor/status").await;
+            peer.command(PAIR, true).await;
+            peer.published("led/status").await;
+            let sent_away_at = now_ms();
+            peer.send_away(reason).await;
+            let mut peer = Peer::admit(&port, NEXT).await;
+            let back_ms = now_ms() - sent_away_at;
+            assert!(back_ms <= PAUSE_MS + 200, "{reason:?}: {back_ms} ms");
+            // Nothing is left over of the old session, and nothing is missing.
+            assert_eq!(peer.published("led/status").await, format!("{NEXT};1"));
+            peer.command(NEXT, false).await;
+            assert_eq!(peer.published("led/status").await, format!("{NEXT};0"));
+            assert_eq!(pins.led.borrow().last(), Some(&false));
+        });
+    }
+}
+
+#[test]
+fn two_boards_that_take_each_others_place_leave_the_hub_air_to_breathe() {
+    // Each of them is online for a moment, and starts over.
+    play(|port, _| async move {
+        let begun = now_ms();
+        for round in 0..20 {
+            let pair = format!("capteur01;17439468{round:02}.000000");
+            let peer = Peer::admit(&port, &pair).await;
+            peer.send_away(DisconnectReasonCode::SessionTakenOver).await;
+        }
+        assert!(now_ms() - begun >= 19 * PAUSE_MS / 2);
+    });
+}
+
+#[test]
+fn a_hub_that_lets_nobody_in_is_asked_ever_more_slowly() {
+    play(|port, _| async move {
+        let mut refused_at = Vec::new();
+        for _ in 0..8 {
+            let knock = embassy_time::with_timeout(Duration::from_secs(40), Peer::accept(&port));
+            let mut peer = knock.await.expect("another attempt");
+            peer.connack = ConnectReturnCode::NotAuthorized;
+            peer.until(|did| *did == Did::Close).await;
+            refused_at.push(now_ms());
+        }
+        let pauses: Vec<u64> = refused_at.windows(2).map(|two| two[1] - two[0]).collect();
+        // 0.5, 1, 2 … 30 s, each shortened by up to half.
+        for (n, pause) in pauses.iter().enumerate() {
+            let whole = (500 << n).min(30_000);
+            assert!((whole / 2..=whole + 200).contains(pause), "{pauses:?}");
+        }
+        Peer::admit(&port, PAIR).await;
     });
 }
 
@@ -75,6 +139,18 @@ fn a_hub_that_only_listens_is_pinged_and_kept() {
             assert!(!seen.contains(&Did::Close) && !seen.contains(&Did::Disconnect));
         });
     }
+}
+
+#[test]
+fn a_network_that_does_not_answer_is_given_up_in_time_and_asked_again() {
+    play(|port, _| async move {
+        port.set_silent(true);
+        Timer::after(Duration::from_secs(60)).await;
+        // 10 s for each, and ever longer pauses between.
+        assert!((4..=6).contains(&port.attempts()), "{} attempts", port.attempts());
+        port.set_silent(false);
+        Peer::admit(&port, PAIR).await;
+    });
 }
 
 #[test]

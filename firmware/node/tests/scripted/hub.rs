@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     stream: End,
     buffer: BytesMut,
     next_id: u16,
+    /// What the hub answers to CONNECT.
+    pub(crate) connack: ConnectReturnCode,
     /// What the board has shown to be let in.
     pub(crate) login: Option<Login>,
     /// What the hub answers to QoS 1 publications.
@@ -44,6 +46,8 @@ pub(crate) struct Peer {
     pub(crate) forgets_backlogs: bool,
     /// What the hub answers to SUBSCRIBE.
     pub(crate) suback: Option<SubscribeReasonCode>,
+    /// Subscriptions that the hub keeps the board waiting for, if it does so.
+    pub(crate) unsubscribed: Option<Vec<SubAck>>,
     /// Publications at QoS 1 and 2 that the hub keeps the board waiting for, if it does so.
     pub(crate) withheld: Option<Vec<(u16, QoS)>>,
 }
@@ -55,11 +59,13 @@ impl Peer {
             stream: port.accept().await,
             buffer: BytesMut::new(),
             next_id: 0,
+            connack: ConnectReturnCode::Success,
             login: None,
             puback: PubAckReason::Success,
             backlog_puback: None,
             forgets_backlogs: false,
             suback: None,
+            unsubscribed: None,
             withheld: None,
         }
     }
@@ -76,12 +82,17 @@ impl Peer {
 
     /// Gives a board a name and a session, up to where its pair is on `state/join`.
     pub(crate) async fn admit(port: &Port, pair: &str) -> Self {
+        Self::name(port, pair).await;
+        Self::start(port, pair).await
+    }
+
+    /// Gives a board a name and a session, up to where it hangs up to come again with its will.
+    pub(crate) async fn name(port: &Port, pair: &str) {
         let (mut peer, _, will) = Self::connected(port).await;
         assert_eq!(will, None);
         assert_eq!(peer.published("state/join").await, MAC_TEXT);
         peer.assign(pair).await;
         peer.until(|did| *did == Did::Disconnect).await;
-        Self::start(port, pair).await
     }
 
     /// Waits for a board that has its pair already to start its session.
@@ -99,7 +110,7 @@ impl Peer {
                 None => return Did::Close,
                 Some(Packet::Connect(connect, will, login)) => {
                     self.login = login;
-                    let code = ConnectReturnCode::Success;
+                    let code = self.connack;
                     let ack = ConnAck { session_present: false, code, properties: None };
                     self.write(Packet::ConnAck(ack)).await;
                     return Did::Connect(connect, will);
@@ -107,9 +118,11 @@ impl Peer {
                 Some(Packet::Subscribe(subscribe)) => {
                     let granted = |qos| self.suback.unwrap_or(SubscribeReasonCode::Success(qos));
                     let return_codes = subscribe.filters.iter().map(|f| granted(f.qos)).collect();
-                    let pkid = subscribe.pkid;
-                    self.write(Packet::SubAck(SubAck { pkid, return_codes, properties: None }))
-                        .await;
+                    let ack = SubAck { pkid: subscribe.pkid, return_codes, properties: None };
+                    match &mut self.unsubscribed {
+                        Some(unsubscribed) => unsubscribed.push(ack),
+                        None => self.write(Packet::SubAck(ack)).await,
+                    }
                     let filters = subscribe.filters.into_iter().map(|f| (f.path, f.qos));
                     return Did::Subscribe(filters.collect());
                 }
@@ -147,8 +160,16 @@ impl Peer {
         }
     }
 
+    /// Sends the board away, and hangs up.
+    pub(crate) async fn send_away(mut self, reason_code: DisconnectReasonCode) {
+        self.write(Packet::Disconnect(Disconnect { reason_code, properties: None })).await;
+    }
+
     /// Acknowledges what was withheld, and withholds nothing more.
     pub(crate) async fn release(&mut self) {
+        for ack in self.unsubscribed.take().unwrap_or_default() {
+            self.write(Packet::SubAck(ack)).await;
+        }
         for (id, qos) in self.withheld.take().unwrap_or_default() {
             self.acknowledge(id, qos).await;
         }

@@ -74,6 +74,26 @@ fn a_board_with_a_key_shows_it_on_every_connection() {
 }
 
 #[test]
+fn a_board_asks_and_starts_once_it_can_hear_the_answer() {
+    play(|port, _| async move {
+        let published = |seen: &[Did]| seen.iter().any(|did| matches!(did, Did::Publish(..)));
+        let (mut peer, ..) = Peer::connected(&port).await;
+        peer.unsubscribed = Some(Vec::new());
+        assert!(!published(&peer.watch(2_000).await));
+        peer.release().await;
+        assert_eq!(peer.published("state/join").await, MAC_TEXT);
+        peer.assign(PAIR).await;
+        peer.until(|did| *did == Did::Disconnect).await;
+
+        let (mut peer, ..) = Peer::connected(&port).await;
+        peer.unsubscribed = Some(Vec::new());
+        assert!(!published(&peer.watch(2_000).await));
+        peer.release().await;
+        assert_eq!(peer.published("state/join").await, PAIR);
+    });
+}
+
+#[test]
 fn a_board_joins_over_a_stream_that_carries_one_byte_at_a_time() {
     play(|port, _| async move {
         port.set_chunk(1);

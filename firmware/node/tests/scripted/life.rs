@@ -108,7 +108,10 @@ fn the_longest_info_has_room_beside_all_that_the_hub_has_not_acknowledged() {
 fn a_watchdog_is_fed_whatever_the_network_does() {
     let settings = Settings { light_interval: Duration::from_secs(3600), ..Settings::new(MAC) };
     play_with(settings, |port, pins| async move {
-        // No hub, one that says nothing, one that never assigns, one that freezes, one that lives.
+        // No network, no hub, one that says nothing, one that never assigns, one that freezes, one that lives.
+        port.set_silent(true);
+        Timer::after(Duration::from_secs(200)).await;
+        port.set_silent(false);
         port.set_open(false);
         Timer::after(Duration::from_secs(200)).await;
         port.set_open(true);
@@ -141,6 +144,20 @@ fn a_board_that_is_told_to_stop_leaves_in_order() {
         assert_eq!(peer.next().await, Did::Disconnect);
         assert_eq!(peer.next().await, Did::Close);
         assert!(pins.stopped.get());
+    });
+}
+
+#[test]
+fn a_farewell_is_waited_for_until_the_hub_has_it() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        peer.published("photoresistor/status").await;
+        peer.withheld = Some(Vec::new());
+        pins.stop();
+        assert_eq!(peer.published("state/leave").await, PAIR);
+        assert!(!peer.watch(2_000).await.contains(&Did::Disconnect));
+        peer.release().await;
+        peer.until(|did| *did == Did::Disconnect).await;
     });
 }
 

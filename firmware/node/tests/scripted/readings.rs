@@ -5,7 +5,7 @@ use crate::{
     clock::now_ms,
     hub::{Did, Peer},
 };
-use capteur_node::{KeepAlive, Settings};
+use capteur_node::{KeepAlive, Polarity, Settings};
 use embassy_time::{Duration, Timer};
 
 const PAIR: &str = "capteur01;1743946777.603371";
@@ -50,6 +50,25 @@ fn a_sensor_that_fails_costs_readings_and_nothing_else() {
 }
 
 #[test]
+fn a_sensor_that_hangs_costs_readings_and_nothing_else() {
+    play(|port, pins| async move {
+        let mut peer = Peer::admit(&port, PAIR).await;
+        peer.published("photoresistor/status").await;
+        pins.light_hangs.set(true);
+        for on in [true, false, true, false] {
+            peer.watch(5_000).await;
+            let commanded_at = now_ms();
+            peer.command(PAIR, on).await;
+            assert_eq!(peer.published("led/status").await, format!("{PAIR};{}", u8::from(on)));
+            assert!(now_ms() - commanded_at <= 1_000);
+        }
+        pins.light_hangs.set(false);
+        pins.light.set(Some(7));
+        assert_eq!(peer.published("photoresistor/status").await, format!("{PAIR};7"));
+    });
+}
+
+#[test]
 fn a_button_that_bounces_is_pressed_once_and_released_once() {
     play(|port, pins| async move {
         let mut peer = Peer::admit(&port, PAIR).await;
@@ -61,6 +80,21 @@ fn a_button_that_bounces_is_pressed_once_and_released_once() {
             }
             let seen = peer.watch(500).await;
             assert_eq!(button_reports(&seen), [if end { "1" } else { "0" }]);
+        }
+    });
+}
+
+#[test]
+fn a_button_that_gives_the_high_level_is_released_while_it_is_low() {
+    let button = Polarity::ActiveHigh;
+    play_with(Settings { button, ..Settings::new(MAC) }, |port, pins| async move {
+        pins.set_low(true);
+        let mut peer = Peer::admit(&port, PAIR).await;
+        assert_eq!(peer.published("button/status").await, format!("{PAIR};0"));
+        for pressed in [true, false] {
+            pins.set_low(!pressed);
+            let report = format!("{PAIR};{}", u8::from(pressed));
+            assert_eq!(peer.published("button/status").await, report);
         }
     });
 }

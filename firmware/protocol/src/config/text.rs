@@ -4,9 +4,10 @@ use super::value::ValueError;
 use core::{fmt, str::FromStr};
 use heapless::String;
 
-/// Makes a type of a text: its longest length in bytes, and what else is asked of it.
+/// Makes a type of a text: its longest length in bytes, what else is asked of it, and what is done to
+/// it then.
 macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $max:literal, $is_fine:expr) => {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $is_fine:expr $(, $tidied:ident)?) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash)]
         pub struct $name(String<{ Self::MAX }>);
@@ -29,7 +30,9 @@ macro_rules! text {
                 if text.is_empty() {
                     return Err(ValueError::Length);
                 }
-                let held = String::try_from(text).map_err(|_| ValueError::Length)?;
+                #[allow(unused_mut, reason = "most are taken as they are")]
+                let mut held = String::try_from(text).map_err(|_| ValueError::Length)?;
+                $(held.$tidied();)?
                 if is_fine(text) { Ok(Self(held)) } else { Err(ValueError::Content) }
             }
         }
@@ -52,9 +55,12 @@ text! {
 
 text! {
     /// A host name or an IP address: 1 to 253 letters, digits, `.`, `-`, `_` and `:`.
+    ///
+    /// Capitals, which mean nothing in it, become small: the chips' resolver (smoltcp 0.13) asks by
+    /// multicast for `.local` and not for `.LOCAL`, and takes only an answer that is spelled as it asks.
     Host, 253, |text| {
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte))
-    }
+    }, make_ascii_lowercase
 }
 
 text! {
