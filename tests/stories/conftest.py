@@ -23,7 +23,7 @@ answer, an event or the log.
 - `emulated`: a board that runs the firmware's logic in QEMU
 - `fake_board`: a board in download mode on a pseudoterminal: a chip (`fake_chip`, `nor_flash`) with
   the loader in its ROM (`rom`) or the one that flashing tools put into its RAM (`stub`); what the
-  two have in common is in `loader`; what was written into it is read by `board_image`
+  two have in common is in `loader`; its partitions are read by `partition_table`
 - `wire`: MQTT packets by hand, for what no library sends
 - `disk`: a small disk to be filled, for which the story has to be root
 - `waiting`: conditions in the place of sleeps

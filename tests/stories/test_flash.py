@@ -22,12 +22,13 @@ from typing import Any
 import pytest
 
 from api import Api
-from board_image import Partition, partitions, settings
 from device import Device
 from fake_board import MIB, FakeBoard
 from fake_chip import CHIPS
 from hub import BINARY, REPOSITORY, Hub, capteur
 from loader import Op
+from package import settings_in
+from partition_table import Partition, partitions
 from waiting import eventually
 
 PACKAGE = REPOSITORY / "target/firmware-check"
@@ -107,7 +108,7 @@ def refused(done: subprocess.CompletedProcess[str], status: int, *words: str) ->
 
 def of(board: FakeBoard) -> dict[str, Any]:
     """The settings in the board's flash."""
-    return settings(board.flash.read(CONFIG, SECTOR))
+    return settings_in(board.flash.read(CONFIG, SECTOR))
 
 
 def everything(board: FakeBoard) -> bytes:
@@ -173,12 +174,12 @@ def test_a_new_board_gets_its_settings(board: FakeBoard) -> None:
         *("--calibration", "3100:150"),
     )
     assert of(board) == {
-        "ssid": "Home network",
-        "passphrase": PASSWORD,
+        "wifi": "Home network",
+        "password": PASSWORD,
         "host": "hub.example",
         "port": 1884,
         "name": "cuisine été",
-        "interval_ms": 2500,
+        "interval": 2500,
         "board": "xiao-esp32c3",
         "led": 0,
         "button": 1,
@@ -208,7 +209,7 @@ def test_what_was_in_the_flash_before_does_not_matter(image: bytes, board: FakeB
     done = flash(board, *WIFI)
     assert done.returncode == 0, done.stderr
     assert board.flash.read(0, len(image)) == image
-    assert of(board) == {"ssid": "Home network", "passphrase": PASSWORD}
+    assert of(board) == {"wifi": "Home network", "password": PASSWORD}
 
 
 def test_a_boards_key_is_the_hmac_of_its_mac(tmp_path: Path, board: FakeBoard) -> None:
@@ -216,7 +217,7 @@ def test_a_boards_key_is_the_hmac_of_its_mac(tmp_path: Path, board: FakeBoard) -
     secret = "a secret of the house that nobody knows"
     flashed(board, *WIFI, *with_secret(tmp_path, secret))
     mac = board.mac.encode()
-    key = hmac.digest(secret.encode(), mac, "sha256")
+    key = hmac.new(secret.encode(), mac, "sha256").hexdigest()
     assert of(board)["key"] == key
     flashed(board, "--name", "one", *with_secret(tmp_path, ""))
     assert of(board)["key"] == key
@@ -260,7 +261,7 @@ def test_settings_can_be_forgotten(board: FakeBoard) -> None:
     """Then there is nothing but what is said."""
     flashed(board, *WIFI, "--name", "one", "--interval", "60")
     flashed(board, "--forget", "--wifi", "Another", "--wifi-open", env={})
-    assert of(board) == {"ssid": "Another"}
+    assert of(board) == {"wifi": "Another"}
 
 
 def test_another_network_never_gets_the_old_ones_password(board: FakeBoard) -> None:
