@@ -118,7 +118,10 @@ pub enum BoardError {
     #[error("this chip is locked ({0}): it takes no firmware but its maker's")]
     Locked(&'static str),
     /// It began, and went wrong.
-    #[error("{what} failed: {error}. Try again; where it fails again, with --baud 115200")]
+    #[error(
+        "{what} failed: {error}. Try again (with --no-reset: hold BOOT and press RESET before); where \
+         it fails again, with --baud 115200"
+    )]
     Failed {
         /// What was done.
         what: &'static str,

@@ -80,12 +80,13 @@ impl Port {
     /// [`PortError`]
     pub fn find(named: Option<&Path>) -> Result<Self, PortError> {
         // The library takes it for granted.
-        let ports =
-            if Path::new(CLASS).exists() { serialport::available_ports()? } else { Vec::new() };
+        let listed =
+            if Path::new(CLASS).exists() { serialport::available_ports() } else { Ok(Vec::new()) };
         match named {
-            Some(path) if path.exists() => Ok(Self::at(path, on_usb(ports))),
+            // What else there is does not matter then.
+            Some(path) if path.exists() => Ok(Self::at(path, on_usb(listed.unwrap_or_default()))),
             Some(path) => Err(PortError::Missing(path.display().to_string())),
-            None => choose(on_usb(ports)),
+            None => choose(on_usb(listed?)),
         }
     }
 
