@@ -229,16 +229,3 @@ pub enum LogLevel {
     /// Everything.
     Trace,
 }
-
-impl LogLevel {
-    /// The level's name in the settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}

@@ -15,7 +15,7 @@
 //! - `stream`: the live stream as server-sent events
 //! - `health`, `metrics`: for monitors
 //! - `storage`: how the store is, for these three
-//! - `openapi`: the description of all of this, from the code
+//! - `openapi`: the description of all of this, made from the code by a test
 //! - `page`: the files of the live page, built into the binary
 
 mod backup;

@@ -2,7 +2,13 @@
 
 use crate::config::LogLevel;
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// Starts logging to the standard error; a panic is logged with its place.
 ///
@@ -10,21 +16,36 @@ use tracing_subscriber::EnvFilter;
 /// person who runs the hub does; what simulated boards say of their network, and what espflash
 /// advises, not at all, nor what rumqttd's router does, whose spans would cost time on every message.
 pub(super) fn start(level: LogLevel) {
-    let level = level.as_str();
-    let filter = format!("warn,rumqttd=off,capteur_node=error,espflash=error,capteur={level}");
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("rumqttd", LevelFilter::OFF)
+        .with_target("capteur_node", LevelFilter::ERROR)
+        .with_target("espflash", LevelFilter::ERROR)
+        .with_target("capteur", threshold(level));
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     // The journal stamps each line itself.
-    let started = if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().try_init()
+    let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        lines.without_time().boxed()
     } else {
-        log.try_init()
+        lines.boxed()
     };
+    let started = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
     if let Err(error) = started {
         tracing::debug!("logging was started before: {error}");
     }
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+}
+
+/// The level of the settings as the library has it.
+const fn threshold(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
 }

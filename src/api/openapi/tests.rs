@@ -1,19 +1,40 @@
 //! The description against what is really answered.
 
-use super::*;
+use super::{DOCUMENT, description::Description};
 use crate::{
     api::problem,
     model::{
-        self, Channel, CommandId, CommandState, DeviceState, LogKind, ReplacedBoard, Timestamp,
+        self, Channel, Command, CommandId, CommandState, Device, DeviceState, LogEntry, LogKind,
+        ReplacedBoard, Storage, Timestamp,
         storage::{LastBackup, NotRecording, Recovered},
     },
 };
 use capteur_protocol::Mac;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::OpenApi as _;
+use warp::Reply as _;
+
+/// Where the description is kept, and what has it written there anew.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/openapi/openapi.json");
+const WRITE: &str = "CAPTEUR_WRITE_OPENAPI";
 
 fn document() -> Value {
-    serde_json::to_value(Description::openapi()).unwrap()
+    serde_json::from_str(DOCUMENT).unwrap()
+}
+
+#[test]
+fn the_description_that_is_kept_is_that_of_the_handlers() {
+    let made = Description::openapi().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os(WRITE).is_some() {
+        std::fs::write(FILE, &made).unwrap();
+        return;
+    }
+    let differs = made.lines().zip(DOCUMENT.lines()).find(|(made, kept)| made != kept);
+    assert!(
+        made == DOCUMENT,
+        "the API has changed: `{WRITE}=1 cargo test --lib openapi` writes {FILE} anew; first: {differs:?}"
+    );
 }
 
 /// Checks a value against a schema as far as our schemas go, and, beyond JSON Schema, that the
