@@ -32,20 +32,24 @@ impl MasterKey {
 
     /// The key of the board with this MAC.
     pub fn board_key(&self, mac: Mac) -> BoardKey {
-        BoardKey(self.code_of(mac).finalize().into_bytes().into())
+        BoardKey(self.code_of(&mac.to_string()).finalize().into_bytes().into())
     }
 
     /// The MAC that a user name and a password prove: the password is the key of the board whose MAC
-    /// the user name is, in 64 hexadecimal digits; the case of neither matters. How long this takes
-    /// tells nothing about the key.
+    /// the user name is, in 64 hexadecimal digits; the case of neither matters. A key that was made of
+    /// the MAC as the user name spells it will do as well. How long this takes tells nothing about
+    /// the key.
     pub fn proven(&self, user_name: &str, password: &[u8]) -> Option<Mac> {
-        let mac = user_name.parse().ok()?;
+        let mac: Mac = user_name.parse().ok()?;
         let BoardKey(given) = str::from_utf8(password).ok()?.parse().ok()?;
-        self.code_of(mac).verify_slice(&given).ok().map(|()| mac)
+        [mac.to_string().as_str(), user_name]
+            .into_iter()
+            .any(|spelled| self.code_of(spelled).verify_slice(&given).is_ok())
+            .then_some(mac)
     }
 
-    fn code_of(&self, mac: Mac) -> Hmac<Sha256> {
-        self.code.clone().chain_update(mac.to_string())
+    fn code_of(&self, mac: &str) -> Hmac<Sha256> {
+        self.code.clone().chain_update(mac)
     }
 }
 
@@ -88,6 +92,11 @@ mod tests {
         }
         let upper = KEY.to_uppercase();
         assert_eq!(master().proven("61:EC:ED:3B:25:B1", upper.as_bytes()), Some(MAC));
+        // What simple firmware makes of its own spelling.
+        let code = master().code_of("61:ec:ed:3b:25:b1").finalize().into_bytes();
+        let spelled = BoardKey(code.into()).to_hex();
+        assert_eq!(master().proven("61:ec:ed:3b:25:b1", spelled.as_bytes()), Some(MAC));
+        assert_eq!(master().proven("61:EC:ED:3B:25:B1", spelled.as_bytes()), None);
     }
 
     #[test]
