@@ -12,6 +12,7 @@
 //! - `wishes`: names that boards wish for
 //! - `replacements`: a new board in the place of an old one, and back
 //! - `roster`: every device, and the ways to find it
+//! - `entry`: a device in memory, and the board that it is
 //! - `issuer`: device numbers, names and session ids that are given out once
 //! - `commands`: orders that wait for their confirmation, and the last that did
 //! - `effect`: what the state machine is told and what it asks for
@@ -23,6 +24,7 @@
 pub mod client;
 mod commands;
 mod effect;
+mod entry;
 pub mod error;
 pub mod handle;
 mod issuer;

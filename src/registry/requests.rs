@@ -2,8 +2,8 @@
 
 use super::{
     effect::{Turn, When},
+    entry::Entry,
     error::DeviceError,
-    roster::Entry,
     state::{State, log},
 };
 use crate::{

@@ -3,9 +3,10 @@
 use super::{
     commands::Commands,
     effect::{Turn, When},
+    entry::Entry,
     error::DeviceError,
     issuer::Issuer,
-    roster::{Entry, Roster},
+    roster::Roster,
     stats::Stats,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! What bounds the roster.
 
 use super::*;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Wish};
 
 #[test]
 fn open_sessions_of_all_devices_are_bounded() {

@@ -769,7 +769,7 @@ fn devices_are_listed_by_name_and_counted_by_state() {
 
 #[test]
 fn a_device_takes_a_few_hundred_bytes() {
-    assert!(size_of::<crate::registry::roster::Entry>() <= 512);
+    assert!(size_of::<crate::registry::entry::Entry>() <= 512);
 }
 
 #[test]
